@@ -1,0 +1,33 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install demo test check bench clean
+.DEFAULT_GOAL := demo
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+install: $(STAMP) ## make .venv and install what constraints.txt pins; a second call does nothing
+
+demo: install ## train a GPT on Shakespeare's plays and look at it (at most 5 minutes)
+	$(BIN)/firsthand demo
+
+test: install ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: install ## lint, format, types, import contract, README tree
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 0 tests/house
+
+bench: install ## every speed claim of the README, beside its peer
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what was built; keeps runs/
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

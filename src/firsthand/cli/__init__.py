@@ -1,0 +1,23 @@
+"""The command line: each verb is one file, which parses, calls one of the apps and prints."""
+
+import sys
+
+import typer
+
+from firsthand.cli import errors
+
+app = typer.Typer(
+    name="firsthand",
+    help="Build a GPT from scratch and know every part firsthand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The program `firsthand`. `--debug` anywhere shows tracebacks; exit codes stand in docs/training.md."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [word for word in given if word != "--debug"]
+    sys.exit(errors.run(lambda: app(given, standalone_mode=False), json="--json" in given, debug=debug))

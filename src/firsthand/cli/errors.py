@@ -1,0 +1,61 @@
+"""What a failing command says, and its exit code.
+
+0 done · 1 something the user can put right · 2 wrong usage · 3 a damaged file · 70 a bug of ours · 74 disk or
+input/output · 75 stopped and saved, run it again with --resume · 130 interrupted with nothing to save.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from firsthand.cli.output import emit
+from firsthand.errors import Stopped, UserError
+
+
+def run(command: Callable[[], Any], json: bool, debug: bool) -> int:
+    """Run `command`; turn whatever it raises into one paragraph and an exit code."""
+    try:
+        result = command()
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _tell("Interrupted.", 130, json)
+    except Stopped as stopped:
+        return _tell(str(stopped), stopped.exit_code, json)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _tell(*_explain(error), json)
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    if isinstance(error, UserError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return (
+            f"The system refused: {error.strerror or error}{where}. Check the path, its permissions and free space.",
+            74,
+        )
+    if isinstance(error, MemoryError) or "not enough memory" in str(error) or "out of memory" in str(error):
+        return "Out of memory. Halve data.batch_tokens, or double train.microbatches; then model.d_model.", 1
+    return (
+        f"This is a bug of firsthand: {type(error).__name__}: {error}. Run again with --debug and report it.",
+        70,
+    )
+
+
+def _tell(message: str, code: int, json: bool) -> int:
+    if json:
+        emit({"error": message, "exit_code": code})
+    sys.stderr.write(message + "\n")
+    return code

@@ -1,0 +1,179 @@
+"""The tree of a run: loaded from YAML, overridden by key=value, stored with the run. Unknown keys are refused."""
+
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from firsthand.errors import UserError, suggest
+from firsthand.parts import PartSpec
+
+
+class Node(BaseModel):
+    """One level of the tree."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
+
+
+class RunNode(Node):
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="names the folder runs/NAME")
+    dir: Path | None = Field(None, description="the run's folder, if not runs/NAME")
+
+    @property
+    def folder(self) -> Path:
+        return self.dir or Path("runs") / self.name
+
+
+class DataNode(Node):
+    source: str | list[str] = Field("shakespeare", description="a name in SOURCES, or a path, glob or URL")
+    field: str = Field("text", description="the field that holds the text in .jsonl and .parquet")
+    validation: str = Field("documents:0.1", pattern=r"^(documents|tail):0?\.\d+$")
+    clean: list[str] | None = Field(
+        None, description="cleaning steps in order; empty for none, absent for the usual"
+    )
+    filters: list[PartSpec] = Field([], description="quality filters in order")
+    deduplicate: Literal["none", "exact", "near"] = "exact"
+    batch_tokens: int = Field(8192, gt=0, description="tokens in one optimizer step, over all ranks")
+    stride: int | None = Field(None, gt=0, description="tokens between window starts; absent: context_length")
+    mask_documents: bool = Field(False, description="packed documents do not attend to each other")
+
+
+class ModelNode(Node):
+    """Absent fields come from the preset."""
+
+    preset: str = "modern"
+    context_length: int | None = Field(None, gt=0)
+    d_model: int | None = Field(None, gt=0)
+    n_layers: int | None = Field(None, gt=0)
+    n_heads: int | None = Field(None, gt=0)
+    n_kv_heads: int | None = Field(None, gt=0)
+    d_head: int | None = Field(None, gt=0)
+    d_ff: int | None = Field(None, gt=0)
+    mixer: PartSpec | list[PartSpec] | None = None
+    ffn: PartSpec | list[PartSpec] | None = None
+    position: PartSpec | None = None
+    norm: PartSpec | None = None
+    initialize: PartSpec | None = None
+    bias: bool | None = None
+    dropout: float | None = Field(None, ge=0, lt=1)
+    tied: bool | None = None
+    softcap: float | None = Field(
+        None, ge=0, description="logits are softcap * tanh(logits / softcap); 0: off"
+    )
+
+
+class TrainNode(Node):
+    seed: int = 0
+    steps: int | None = Field(None, gt=0)
+    tokens: float | None = Field(None, gt=0)
+    seconds: float | None = Field(None, gt=0)
+    flops: float | None = Field(None, gt=0)
+    objective: PartSpec = "next_token"
+    optimizer: PartSpec = "adamw"
+    schedule: PartSpec = "warmup_cosine"
+    microbatches: int = Field(1, gt=0, description="how many equal parts a step's batch is accumulated over")
+    clip: float | None = Field(1.0, gt=0, description="largest global gradient norm")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool | Literal["auto"] = "auto"
+    device: str = "auto"
+    threads: int | None = Field(None, gt=0)
+    log_every: int = Field(10, gt=0)
+    evaluate_every: int | None = Field(None, gt=0)
+    sample_every: int | None = Field(None, gt=0)
+    save_every: int | None = Field(None, gt=0)
+    keep: int = Field(2, ge=2, description="checkpoints kept")
+    sample_prompt: str = "\n"
+    trackers: list[str] = []
+
+    @field_validator("tokens", "flops", "seconds", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return float(value) if isinstance(value, str) else value  # YAML reads 1e9 as text
+
+
+class Config(Node):
+    """Everything that decides a run."""
+
+    run: RunNode = RunNode()
+    data: DataNode = DataNode()
+    tokenizer: PartSpec = Field(default={"part": "bpe", "vocab_size": 2048})
+    model: ModelNode = ModelNode()
+    train: TrainNode = TrainNode()
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """The recipe at `path` with `key=value` overrides. Raises UserError that names the key and the valid ones."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"There is no recipe {path}. Recipes are YAML files; those of the project lie in recipes/."
+        )
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise UserError(
+            f"{path} holds a {type(tree).__name__}; a recipe is a tree of keys (run, data, model, train)."
+        )
+    for override in overrides or []:
+        _override(tree, override)
+    return parse(tree, str(path))
+
+
+def parse(tree: dict[str, Any], where: str) -> Config:
+    """The tree as a Config, or UserError with every complaint in the user's words."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{where}: " + " ".join(_explain(item) for item in error.errors())) from None
+
+
+def save(config: Config, path: Path) -> None:
+    path.write_text(to_yaml(config), encoding="utf-8")
+
+
+def to_yaml(config: Config) -> str:
+    return cast(str, yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise UserError(f"{text!r} is not an override. Write key=value, for example train.steps=500.")
+    node, *rest = key.strip().split(".")
+    here = tree
+    for name in rest:
+        inner = here.get(node)
+        if isinstance(inner, str) and node in (
+            "tokenizer",
+            "optimizer",
+            "schedule",
+            "mixer",
+            "ffn",
+            "position",
+            "norm",
+        ):
+            inner = {"part": inner}  # optimizer.lr=... reaches into a part that was written as a bare name
+        here[node] = dict(inner) if isinstance(inner, dict) else {}
+        here, node = here[node], name
+    try:
+        here[node] = yaml.safe_load(value) if value else None
+    except yaml.YAMLError as error:
+        raise UserError(f"The value in {text!r} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _explain(item: Any) -> str:
+    *parents, last = [str(part) for part in item["loc"]]
+    key = ".".join([*parents, last])
+    if item["type"] == "extra_forbidden":
+        return f"There is no setting {key!r}. {suggest(last, _fields(parents))}"
+    return f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}."
+
+
+def _fields(parents: list[str]) -> list[str]:
+    node: type[BaseModel] = Config
+    for name in parents:
+        node = cast(type[BaseModel], node.model_fields[name].annotation)
+    return list(node.model_fields)

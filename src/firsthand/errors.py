@@ -1,0 +1,30 @@
+"""What a user can be told: every error that is not our own fault."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the user can put right. The message is one paragraph: what was wrong, where, what to do."""
+
+    exit_code = 1
+
+
+class DamagedError(UserError):
+    """A file exists but its content is not what was written: truncated, altered or of another kind."""
+
+    exit_code = 3
+
+
+class Stopped(Exception):
+    """The run was asked to stop, has saved, and can be resumed. Not an error: exit code 75."""
+
+    exit_code = 75
+
+
+def suggest(name: str, valid: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the nearest valid one, then all of them."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Valid here: {', '.join(names)}."

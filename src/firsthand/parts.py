@@ -1,0 +1,82 @@
+"""Build a part by its name in a table, or by "file.py:Name"."""
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from firsthand.errors import UserError, suggest
+
+PartSpec: TypeAlias = str | dict[str, Any]
+"""A name, or {"part": name, **arguments}."""
+
+
+def split(spec: PartSpec) -> tuple[str, dict[str, Any]]:
+    """The name of a part and the arguments that the recipe gives it."""
+    if isinstance(spec, str):
+        return spec, {}
+    if "part" not in spec:
+        raise UserError(f"{spec!r} does not say which part it configures. Write {{part: NAME, ...}}.")
+    return str(spec["part"]), {key: value for key, value in spec.items() if key != "part"}
+
+
+def find(slot: str, table: Mapping[str, Any], name: str, files: bool = True) -> Callable[..., Any]:
+    """The part called `name`; `files=False` refuses to import from a file (a loaded checkpoint must not run code)."""
+    if name in table:
+        part: Callable[..., Any] = table[name]
+        return part
+    if ".py:" not in name:
+        hint = suggest(name, table)
+        raise UserError(
+            f"{slot}: there is no part called {name!r}. {hint} A part of your own: path/to/file.py:Name."
+        )
+    if not files:
+        raise UserError(
+            f"{slot}: this checkpoint was made with the part {name!r}, which is a file outside the project. "
+            f"Opening a checkpoint never runs code, so name the part again on the command line: {slot}={name}"
+        )
+    return _from_file(slot, name)
+
+
+def build(slot: str, table: Mapping[str, Any], spec: PartSpec, files: bool = True, **offered: Any) -> Any:
+    """Construct the part that `spec` names.
+
+    The spec's own arguments must all exist in the constructor's signature; of `offered` (what the assembly has at
+    hand: sizes, the position) the part takes those it names. A wrong name or argument raises UserError with the
+    valid ones.
+    """
+    name, arguments = split(spec)
+    part = find(slot, table, name, files)
+    parameters = inspect.signature(part).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = [] if takes_any else [key for key in arguments if key not in parameters]
+    if unknown:
+        raise UserError(f"{slot}: {name} has no argument {unknown[0]!r}. {suggest(unknown[0], parameters)}")
+    given = {key: value for key, value in offered.items() if takes_any or key in parameters} | arguments
+    missing = [
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty and key not in given and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    if missing:
+        raise UserError(
+            f"{slot}: {name} needs the argument {missing[0]!r}: write {{part: {name}, {missing[0]}: ...}}."
+        )
+    return part(**given)
+
+
+def _from_file(slot: str, name: str) -> Callable[..., Any]:
+    path_text, _, attribute = name.rpartition(":")
+    path = Path(path_text).expanduser().resolve()
+    if not path.is_file():
+        raise UserError(f"{slot}: there is no file {path_text} (looked for {path}).")
+    spec = importlib.util.spec_from_file_location(f"outside_{path.stem}", path)
+    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, attribute):
+        defined = [key for key in vars(module) if not key.startswith("_")]
+        raise UserError(f"{slot}: {path_text} defines no {attribute!r}. {suggest(attribute, defined)}")
+    part: Callable[..., Any] = getattr(module, attribute)
+    return part
