@@ -29,9 +29,7 @@ class DataNode(Node):
     source: str | list[str] = Field("shakespeare", description="a name in SOURCES, or a path, glob or URL")
     field: str = Field("text", description="the field that holds the text in .jsonl and .parquet")
     validation: str = Field("documents:0.1", pattern=r"^(documents|tail):0?\.\d+$")
-    clean: list[str] | None = Field(
-        None, description="cleaning steps in order; empty for none, absent for the usual"
-    )
+    clean: list[str] | None = Field(None, description="cleaning steps in order; empty for none, absent for the usual")
     filters: list[PartSpec] = Field([], description="quality filters in order")
     deduplicate: Literal["none", "exact", "near"] = "exact"
     batch_tokens: int = Field(8192, gt=0, description="tokens in one optimizer step, over all ranks")
@@ -58,13 +56,11 @@ class ModelNode(Node):
     bias: bool | None = None
     dropout: float | None = Field(None, ge=0, lt=1)
     tied: bool | None = None
-    softcap: float | None = Field(
-        None, ge=0, description="logits are softcap * tanh(logits / softcap); 0: off"
-    )
+    softcap: float | None = Field(None, ge=0, description="logits are softcap * tanh(logits / softcap); 0: off")
 
 
 class TrainNode(Node):
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     steps: int | None = Field(None, gt=0)
     tokens: float | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0)
@@ -106,17 +102,13 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     """The recipe at `path` with `key=value` overrides. Raises UserError that names the key and the valid ones."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(
-            f"There is no recipe {path}. Recipes are YAML files; those of the project lie in recipes/."
-        )
+        raise UserError(f"There is no recipe {path}. Recipes are YAML files; those of the project lie in recipes/.")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
-        raise UserError(
-            f"{path} holds a {type(tree).__name__}; a recipe is a tree of keys (run, data, model, train)."
-        )
+        raise UserError(f"{path} holds a {type(tree).__name__}; a recipe is a tree of keys (run, data, model, train).")
     for override in overrides or []:
         _override(tree, override)
     return parse(tree, str(path))
@@ -135,7 +127,7 @@ def save(config: Config, path: Path) -> None:
 
 
 def to_yaml(config: Config) -> str:
-    return cast(str, yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
 
 
 def _override(tree: dict[str, Any], text: str) -> None:

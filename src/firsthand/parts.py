@@ -28,9 +28,7 @@ def find(slot: str, table: Mapping[str, Any], name: str, files: bool = True) -> 
         return part
     if ".py:" not in name:
         hint = suggest(name, table)
-        raise UserError(
-            f"{slot}: there is no part called {name!r}. {hint} A part of your own: path/to/file.py:Name."
-        )
+        raise UserError(f"{slot}: there is no part called {name!r}. {hint} A part of your own: path/to/file.py:Name.")
     if not files:
         raise UserError(
             f"{slot}: this checkpoint was made with the part {name!r}, which is a file outside the project. "
@@ -60,9 +58,7 @@ def build(slot: str, table: Mapping[str, Any], spec: PartSpec, files: bool = Tru
         if p.default is p.empty and key not in given and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
     if missing:
-        raise UserError(
-            f"{slot}: {name} needs the argument {missing[0]!r}: write {{part: {name}, {missing[0]}: ...}}."
-        )
+        raise UserError(f"{slot}: {name} needs the argument {missing[0]!r}: write {{part: {name}, {missing[0]}: ...}}.")
     return part(**given)
 
 
@@ -72,7 +68,8 @@ def _from_file(slot: str, name: str) -> Callable[..., Any]:
     if not path.is_file():
         raise UserError(f"{slot}: there is no file {path_text} (looked for {path}).")
     spec = importlib.util.spec_from_file_location(f"outside_{path.stem}", path)
-    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    assert spec is not None, "a .py file always has a spec"
+    assert spec.loader is not None, "a .py file always has a loader"
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, attribute):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -26,7 +26,8 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True)
+class Place:
     """Where each token stands.
 
     `index`: its position, shape (1, time) when all rows agree, else (batch, time).
@@ -44,7 +45,8 @@ class Place(NamedTuple):
         return Place(torch.arange(offset, offset + time, device=ids.device).unsqueeze(0))
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """`targets[b, t]` is the token after `inputs[b, t]`, or IGNORE where nothing is to be learned."""
 
     inputs: Int[Tensor, "batch time"]
@@ -52,7 +54,8 @@ class Batch(NamedTuple):
     place: Place
 
 
-class Loss(NamedTuple):
+@dataclass(frozen=True)
+class Loss:
     """`value` is a *sum* over `count` targets (so that unequal microbatches add up right); what is minimised is
     value / count over the global batch. `metrics` are further sums to log."""
 

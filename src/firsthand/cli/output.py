@@ -7,9 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON value on standard output and nothing else.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output and nothing else.")]
 
 
 def console(json: bool = False) -> Console:
