@@ -1,0 +1,38 @@
+"""The functions between two matrices."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from firsthand.errors import UserError, suggest
+
+
+def gelu(x: Tensor, tanh: bool = False) -> Tensor:
+    """x · Φ(x) (arXiv 1606.08415); `tanh`: the approximation of its section 2, which GPT-2 uses."""
+    return F.gelu(x, approximate="tanh" if tanh else "none")
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    return gelu(x, tanh=True)
+
+
+def relu2(x: Tensor) -> Tensor:
+    """max(x, 0)² (Primer, arXiv 2109.08668)."""
+    return F.relu(x).square()
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu": F.relu,
+    "relu2": relu2,
+    "silu": F.silu,
+}
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """The activation called `name`, or UserError with the valid names."""
+    if name not in ACTIVATIONS:
+        raise UserError(f"There is no activation called {name!r}. {suggest(name, ACTIVATIONS)}")
+    return ACTIVATIONS[name]

@@ -1,0 +1,84 @@
+"""The language model: embed, a trunk of blocks, a head."""
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from firsthand.errors import UserError
+from firsthand.model import Position, no_extra_loss
+from firsthand.types import Place, State
+
+
+class LanguageModel(nn.Module):
+    """Token ids to logits over the next token.
+
+    `norm` stands before the head. `tied`: the head is the embedding, transposed, and has no parameters of its own
+    (arXiv 1608.05859). `softcap` squeezes the logits to ±softcap (Gemma 2, section 2). `dropout` acts on the
+    embedding. `position` is shared with the mixers and listed once, under the model.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[nn.Module],
+        vocab_size: int,
+        d_model: int,
+        context_length: int,
+        position: Position,
+        norm: nn.Module,
+        tied: bool = True,
+        softcap: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.context_length = context_length
+        self.softcap = softcap
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.position = position
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = norm
+        self.unembedding = None if tied else nn.Linear(d_model, vocab_size, bias=False)
+
+    def forward(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
+        """Logits of rows of one document each, from the first position on."""
+        place = Place.of(ids)
+        x, _, _ = self.trunk(self.embed(ids, place), place)
+        return self.head(x)
+
+    def embed(self, ids: Int[Tensor, "batch time"], place: Place) -> Float[Tensor, "batch time d_model"]:
+        return self.dropout(self.position.embed(self.embedding(ids), place.index))
+
+    def trunk(
+        self, x: Float[Tensor, "batch time d_model"], place: Place, states: list[State] | None = None
+    ) -> tuple[Float[Tensor, "batch time d_model"], list[State] | None, Float[Tensor, ""]]:
+        """All blocks. `states` (one a block) are consumed and their successors returned; None remembers nothing."""
+        extra_loss = no_extra_loss(x)
+        after: list[State] = []
+        for number, block in enumerate(self.blocks):
+            x, state, extra = block(x, place, None if states is None else states[number])
+            after.append(state)
+            extra_loss = extra_loss + extra
+        return x, None if states is None else after, extra_loss
+
+    def head(self, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
+        """The final norm and the logits."""
+        weight = self.embedding.weight if self.unembedding is None else self.unembedding.weight
+        logits = F.linear(self.norm(x), weight)
+        return self.softcap * torch.tanh(logits / self.softcap) if self.softcap else logits
+
+    def initial_states(self, batch: int, length: int) -> list[State]:
+        """Empty states with room for `length` tokens in each of `batch` rows."""
+        return [block.mixer.initial_state(batch, length) for block in self.blocks]  # type: ignore[union-attr, operator]
+
+    def check(self, ids: Int[Tensor, "..."]) -> None:
+        """UserError if an id lies outside the vocabulary. Not called in training: the loader's ids are known good."""
+        if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
+            worst = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
+            raise UserError(
+                f"Token id {worst} is outside the model's vocabulary of {self.vocab_size} (0 to {self.vocab_size - 1}). "
+                f"Encode the text with the tokenizer that was saved with this model."
+            )

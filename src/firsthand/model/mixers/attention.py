@@ -1,0 +1,99 @@
+"""Causal self-attention: every token looks up what earlier tokens offer."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from firsthand.errors import UserError
+from firsthand.model import Position
+from firsthand.model.mixers.kv_cache import KVCache, same_document
+from firsthand.ops.attention import attention
+from firsthand.types import Place
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head ("Attention is all you need", 3.2.2), grouped (arXiv 2305.13245) or multi-query attention.
+
+    `n_kv_heads` key/value heads are shared by equal groups of query heads. `qk_norm` sets queries and keys to unit
+    mean square before the rotation (arXiv 2010.04245); `softcap` squeezes the scores. `dropout` acts on the output;
+    `attention_dropout` lets it act on the attention weights too, as GPT-2 does (and rules out flash kernels).
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        n_kv_heads: int | None = None,
+        d_head: int | None = None,
+        position: Position | None = None,
+        bias: bool = False,
+        dropout: float = 0.0,
+        attention_dropout: bool = False,
+        qk_norm: bool = False,
+        softcap: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.n_kv_heads = n_kv_heads or n_heads
+        if d_head is None and d_model % n_heads:
+            raise UserError(f"d_model = {d_model} cannot be shared by n_heads = {n_heads} heads. Change one of them.")
+        if n_heads % self.n_kv_heads:
+            raise UserError(f"n_heads = {n_heads} is not a multiple of n_kv_heads = {n_kv_heads}. Change one of them.")
+        self.d_head = d_head or d_model // n_heads
+        self.position = position if position is not None else Position()
+        self.query = nn.Linear(d_model, n_heads * self.d_head, bias=bias)
+        self.key = nn.Linear(d_model, self.n_kv_heads * self.d_head, bias=bias)
+        self.value = nn.Linear(d_model, self.n_kv_heads * self.d_head, bias=bias)
+        self.out = nn.Linear(n_heads * self.d_head, d_model, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+        self.attention_dropout = dropout if attention_dropout else 0.0
+        self.qk_norm = qk_norm
+        self.softcap = softcap
+
+    def initial_state(self, batch: int, length: int) -> KVCache:
+        weight = self.key.weight
+        return KVCache(batch, self.n_kv_heads, length, self.d_head, weight.device, weight.dtype)
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"], place: Place, state: KVCache | None = None
+    ) -> tuple[Float[Tensor, "batch time d_model"], KVCache | None]:
+        query, key, value = self.project(x)
+        query, key = self.position.rotate(query, place.index), self.position.rotate(key, place.index)
+        visible: Bool[Tensor, "batch 1 query key"] | None = None
+        key_index = place.index
+        if state is not None:
+            key, value = state.append(key, value, place)
+            visible, key_index = state.visible(x.shape[1]), state.key_index
+        elif place.document is not None:
+            visible = same_document(place.document, place.document)
+        out = attention(
+            query,
+            key.to(query.dtype),
+            value.to(query.dtype),
+            visible=visible,
+            causal=True,
+            bias=self.position.bias(place.index, key_index),
+            softcap=self.softcap,
+            dropout=self.attention_dropout if self.training else 0.0,
+        )
+        return self.dropout(self.out(merge_heads(out))), state
+
+    def project(self, x: Float[Tensor, "batch time d_model"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by heads, from one matrix product, all in its dtype."""
+        layers = (self.query, self.key, self.value)
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([layer.bias for layer in layers]) if self.query.bias is not None else None
+        heads = split_heads(F.linear(x, weight, bias), self.n_heads + 2 * self.n_kv_heads)
+        query, key, value = heads.split((self.n_heads, self.n_kv_heads, self.n_kv_heads), dim=1)
+        if self.qk_norm:
+            query, key = (F.rms_norm(part, (self.d_head,)).to(value.dtype) for part in (query, key))
+        return query, key, value
+
+
+def split_heads(x: Float[Tensor, "batch time channels"], n_heads: int) -> Float[Tensor, "batch heads time d_head"]:
+    return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+
+
+def merge_heads(heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch time channels"]:
+    return heads.transpose(1, 2).flatten(2)

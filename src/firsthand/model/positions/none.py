@@ -1,0 +1,7 @@
+"""No position at all: the causal mask alone tells order (NoPE, arXiv 2305.19466)."""
+
+from firsthand.model import Position
+
+
+class NoPosition(Position):
+    """The identity in every way."""
