@@ -8,10 +8,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import hypothesis
 import jaxtyping
 import pytest
 
 jaxtyping.install_import_hook("firsthand", "beartype.beartype")
+
+# No test may fail on a clock, or find today what it did not find yesterday.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")

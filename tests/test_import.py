@@ -52,8 +52,8 @@ def test_import_loads_nothing_heavy() -> None:
 
 
 def test_help_does_not_load_torch() -> None:
-    code = "import sys; from firsthand import cli\ntry:\n    cli.main(['--help'])\nfinally:\n    print('torch' in sys.modules)"
-    assert _run(code).splitlines()[-1] == "False"
+    watch = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules))"
+    assert _run(f"{watch}; from firsthand import cli; cli.main(['--help'])").splitlines()[-1] == "False"
 
 
 def test_no_module_loads_an_optional_library() -> None:

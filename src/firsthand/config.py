@@ -1,34 +1,58 @@
 """The tree of a run: loaded from YAML, overridden by key=value, stored with the run. Unknown keys are refused."""
 
+import re
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from firsthand.errors import UserError, suggest
 from firsthand.parts import PartSpec
 
 
+class _Reader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-3 as text; people who write it in a recipe mean the number."""
+
+
+class _Writer(yaml.SafeDumper):
+    """Puts quotes around a text that `_Reader` would take for a number."""
+
+
+_EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
+_Reader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+_Writer.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+
+PARTS = ("tokenizer", "objective", "optimizer", "schedule", "mixer", "ffn", "position", "norm", "initialize")
+"""The settings that name a part: an override such as train.optimizer.lr=1e-3 reaches into it."""
+
+
 class Node(BaseModel):
     """One level of the tree."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", validate_default=True, protected_namespaces=(), ser_json_inf_nan="constants"
+    )
 
 
 class RunNode(Node):
-    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="names the folder runs/NAME")
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="names the folder runs/NAME, so no slash")
     dir: Path | None = Field(None, description="the run's folder, if not runs/NAME")
 
     @property
     def folder(self) -> Path:
-        return self.dir or Path("runs") / self.name
+        return self.dir.expanduser() if self.dir else Path("runs") / self.name
 
 
 class DataNode(Node):
     source: str | list[str] = Field("shakespeare", description="a name in SOURCES, or a path, glob or URL")
     field: str = Field("text", description="the field that holds the text in .jsonl and .parquet")
-    validation: str = Field("documents:0.1", pattern=r"^(documents|tail):0?\.\d+$")
+    validation: str = Field(
+        "documents:0.1",
+        pattern=r"^(documents|tail):0?\.\d+$",
+        description="documents:0.1 holds out one document in ten, tail:0.1 the last tenth of the text",
+    )
     clean: list[str] | None = Field(None, description="cleaning steps in order; empty for none, absent for the usual")
     filters: list[PartSpec] = Field([], description="quality filters in order")
     deduplicate: Literal["none", "exact", "near"] = "exact"
@@ -82,11 +106,6 @@ class TrainNode(Node):
     sample_prompt: str = "\n"
     trackers: list[str] = []
 
-    @field_validator("tokens", "flops", "seconds", mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        return float(value) if isinstance(value, str) else value  # YAML reads 1e9 as text
-
 
 class Config(Node):
     """Everything that decides a run."""
@@ -104,7 +123,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     if not path.is_file():
         raise UserError(f"There is no recipe {path}. Recipes are YAML files; those of the project lie in recipes/.")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Reader) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
@@ -114,12 +133,12 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     return parse(tree, str(path))
 
 
-def parse(tree: dict[str, Any], where: str) -> Config:
+def parse(tree: dict[Any, Any], where: str) -> Config:
     """The tree as a Config, or UserError with every complaint in the user's words."""
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"{where}: " + " ".join(_explain(item) for item in error.errors())) from None
+        raise UserError(f"{where}: {_explain(error.errors())}") from None
 
 
 def save(config: Config, path: Path) -> None:
@@ -127,45 +146,53 @@ def save(config: Config, path: Path) -> None:
 
 
 def to_yaml(config: Config) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    """Every setting, also those that are null: null may differ from the default, and a stored run must say so."""
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Writer, sort_keys=False)
 
 
 def _override(tree: dict[str, Any], text: str) -> None:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         raise UserError(f"{text!r} is not an override. Write key=value, for example train.steps=500.")
-    node, *rest = key.strip().split(".")
-    here = tree
-    for name in rest:
-        inner = here.get(node)
-        if isinstance(inner, str) and node in (
-            "tokenizer",
-            "optimizer",
-            "schedule",
-            "mixer",
-            "ffn",
-            "position",
-            "norm",
-        ):
-            inner = {"part": inner}  # optimizer.lr=... reaches into a part that was written as a bare name
-        here[node] = dict(inner) if isinstance(inner, dict) else {}
-        here, node = here[node], name
+    *parents, last = key.strip().split(".")
+    here, default = tree, Config().model_dump()
+    for name in parents:
+        default = default.get(name) or {}
+        inner = here.get(name, default if name in PARTS else None)
+        if name in PARTS and isinstance(inner, str):
+            inner = {"part": inner}
+        default = default if isinstance(default, dict) else {}
+        here[name] = dict(inner) if isinstance(inner, dict) else {}
+        here = here[name]
     try:
-        here[node] = yaml.safe_load(value) if value else None
+        here[last] = yaml.load(value, Loader=_Reader) if value else None
     except yaml.YAMLError as error:
         raise UserError(f"The value in {text!r} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
-def _explain(item: Any) -> str:
-    *parents, last = [str(part) for part in item["loc"]]
-    key = ".".join([*parents, last])
-    if item["type"] == "extra_forbidden":
-        return f"There is no setting {key!r}. {suggest(last, _fields(parents))}"
-    return f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}."
+def _explain(errors: list[Any]) -> str:
+    """A sentence for every setting that is wrong. A union complains once for each branch: those are joined by "or"."""
+    sentences: dict[str, str] = {}
+    for item in errors:
+        key, field, valid = _setting([str(name) for name in item["loc"]])
+        problem = item["msg"].removeprefix("Input ")
+        if field is None:
+            sentences[key] = f"There is no setting {key!r}. {suggest(key.rpartition('.')[2], valid)}"
+        elif key in sentences:
+            sentences[key] = f"{sentences[key][:-1]} or {problem.removeprefix('should be ')}."
+        else:
+            hint = f" ({field.description})" if field.description else ""
+            sentences[key] = f"{key} = {item['input']!r}{hint}: {problem[0].lower()}{problem[1:]}."
+    return " ".join(sentences.values())
 
 
-def _fields(parents: list[str]) -> list[str]:
+def _setting(path: list[str]) -> tuple[str, FieldInfo | None, list[str]]:
+    """The setting that an error's path names, its field if it exists, and the names that are valid where it stands."""
     node: type[BaseModel] = Config
-    for name in parents:
-        node = cast(type[BaseModel], node.model_fields[name].annotation)
-    return list(node.model_fields)
+    for depth, name in enumerate(path, 1):
+        field = node.model_fields.get(name)
+        inner = field.annotation if field else None
+        if depth == len(path) or not (isinstance(inner, type) and issubclass(inner, Node)):
+            return ".".join(path[:depth]), field, list(node.model_fields)
+        node = inner
+    return "", None, list(node.model_fields)

@@ -1,9 +1,12 @@
 """Build a part by its name in a table, or by "file.py:Name"."""
 
+import functools
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from firsthand.errors import UserError, suggest
@@ -67,13 +70,27 @@ def _from_file(slot: str, name: str) -> Callable[..., Any]:
     path = Path(path_text).expanduser().resolve()
     if not path.is_file():
         raise UserError(f"{slot}: there is no file {path_text} (looked for {path}).")
-    spec = importlib.util.spec_from_file_location(f"outside_{path.stem}", path)
-    assert spec is not None, "a .py file always has a spec"
-    assert spec.loader is not None, "a .py file always has a loader"
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        module = _module(path, path.stat().st_mtime_ns)
+    except Exception as error:
+        raise UserError(
+            f"{slot}: {path_text} cannot be imported: {type(error).__name__}: {error}. Put it right and try again; "
+            "--debug shows where it failed."
+        ) from error
     if not hasattr(module, attribute):
         defined = [key for key in vars(module) if not key.startswith("_")]
         raise UserError(f"{slot}: {path_text} defines no {attribute!r}. {suggest(attribute, defined)}")
     part: Callable[..., Any] = getattr(module, attribute)
     return part
+
+
+@functools.lru_cache
+def _module(path: Path, changed: int) -> ModuleType:
+    """The file as a module: run once, so that all layers share one class, and again after it has `changed`."""
+    spec = importlib.util.spec_from_file_location(f"outside_{path.stem}", path)
+    assert spec is not None, "a .py file always has a spec"
+    assert spec.loader is not None, "a .py file always has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module

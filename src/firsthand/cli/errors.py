@@ -21,12 +21,12 @@ def run(command: Callable[[], Any], json: bool, debug: bool) -> int:
         result = command()
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
-    except click.exceptions.Abort:
-        return 130
     except click.ClickException as error:
+        if json:
+            emit({"error": error.format_message(), "exit_code": error.exit_code})
         error.show()
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):
         return _tell("Interrupted.", 130, json)
     except Stopped as stopped:
         return _tell(str(stopped), stopped.exit_code, json)

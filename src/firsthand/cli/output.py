@@ -1,6 +1,7 @@
 """Where a command's words go: people on the terminal, or one JSON value on standard output."""
 
 import json as json_module
+import math
 import sys
 from typing import Annotated, Any
 
@@ -16,6 +17,14 @@ def console(json: bool = False) -> Console:
 
 
 def emit(value: Any) -> None:
-    """Print `value` as the command's one JSON value."""
-    sys.stdout.write(json_module.dumps(value, ensure_ascii=False, default=str) + "\n")
+    """Print `value` as the command's one JSON value. What JSON cannot say (NaN, infinity) becomes null."""
+    sys.stdout.write(json_module.dumps(_finite(value), ensure_ascii=False, default=str, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
