@@ -1,0 +1,95 @@
+"""The manual: links lead somewhere, and the lists of parts are complete."""
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import firsthand
+
+LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+)$", flags=re.MULTILINE)
+CODE = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
+
+# Each table of parts, and the page that promises to list all of it.
+PAGES = {
+    "SOURCES": "data.md",
+    "CLEANERS": "data.md",
+    "FILTERS": "data.md",
+    "TOKENIZERS": "tokenizers.md",
+    "PRESETS": "model.md",
+    "MIXERS": "model.md",
+    "POSITIONS": "model.md",
+    "FFNS": "model.md",
+    "NORMS": "model.md",
+    "ACTIVATIONS": "model.md",
+    "INITIALIZERS": "model.md",
+    "OBJECTIVES": "training.md",
+    "OPTIMIZERS": "training.md",
+    "SCHEDULES": "training.md",
+    "TRACKERS": "training.md",
+}
+
+
+def _pages(files: list[Path]) -> list[Path]:
+    return [path for path in files if path.suffix == ".md"]
+
+
+def _anchor(heading: str) -> str:
+    """The name that a web host gives a heading."""
+    words = re.sub(r"[^\w\- ]", "", heading.lower().replace("`", ""))
+    return words.strip().replace(" ", "-")
+
+
+def _tables() -> dict[str, set[str]]:
+    """Every public table of the package: a dict with an upper-case name whose keys are names."""
+    tables: dict[str, set[str]] = {}
+    for module in pkgutil.walk_packages(firsthand.__path__, "firsthand."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if name.isupper() and not name.startswith("_") and isinstance(value, dict) and value:
+                tables[name] = {str(key) for key in value}
+    return tables
+
+
+def test_every_link_leads_somewhere(files: list[Path]) -> None:
+    broken = []
+    for page in _pages(files):
+        for target in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            there = (page.parent / path).resolve() if path else page
+            if not there.exists() or (anchor and anchor not in _anchors(there)):
+                broken.append(f"{page.name}: {target}")
+    assert not broken
+
+
+def _anchors(page: Path) -> set[str]:
+    return {_anchor(heading) for heading in HEADING.findall(CODE.sub("", page.read_text(encoding="utf-8")))}
+
+
+def test_the_index_lists_every_page(files: list[Path], root: Path) -> None:
+    index = (root / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [path.relative_to(root / "docs") for path in _pages(files) if path.is_relative_to(root / "docs")]
+    missing = [str(page) for page in pages if f"({page})" not in index and page.name != "README.md"]
+    assert not missing, f"docs/README.md does not lead to {missing}"
+
+
+def test_every_table_has_its_page() -> None:
+    assert set(_tables()) - set(PAGES) == set(), "say in PAGES which page lists this table, or make it private"
+
+
+@pytest.mark.parametrize(("table", "page"), PAGES.items())
+def test_the_page_lists_every_part(root: Path, table: str, page: str) -> None:
+    text = (root / "docs" / page).read_text(encoding="utf-8")
+    missing = [name for name in sorted(_tables()[table]) if f"`{name}`" not in text]
+    assert not missing, f"docs/{page} promises all of {table} and leaves out {missing}"
+
+
+def test_every_recipe_is_named_in_the_manual(files: list[Path], root: Path) -> None:
+    recipes = [path.name for path in files if path.parent == root / "recipes" and path.suffix == ".yaml"]
+    manual = "\n".join(page.read_text(encoding="utf-8") for page in _pages(files))
+    assert recipes, "there are no recipes"
+    assert [name for name in recipes if name not in manual] == []
