@@ -71,7 +71,7 @@ class Loader:
         start, used = self._rows_from(step * self.rows + self._rank * self._rows_here)
         position = start[:, None] + self._span
         around = position >= self._targets
-        position -= around * self._targets
+        np.subtract(position, self._targets, out=position, where=around)
         inputs = self._tokens.gather(position).astype(np.int64)
         targets = self._tokens.gather(position + 1).astype(np.int64)
         padding = None
