@@ -123,7 +123,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     if not path.is_file():
         raise UserError(f"There is no recipe {path}. Recipes are YAML files; those of the project lie in recipes/.")
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Reader) or {}
+        tree = _Reader(path.read_text(encoding="utf-8")).get_single_data() or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
@@ -165,7 +165,7 @@ def _override(tree: dict[str, Any], text: str) -> None:
         here[name] = dict(inner) if isinstance(inner, dict) else {}
         here = here[name]
     try:
-        here[last] = yaml.load(value, Loader=_Reader) if value else None
+        here[last] = _Reader(value).get_single_data() if value else None
     except yaml.YAMLError as error:
         raise UserError(f"The value in {text!r} is not valid YAML: {' '.join(str(error).split())}") from error
 
