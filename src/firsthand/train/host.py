@@ -1,0 +1,41 @@
+"""The machine: which device, how many threads, how memory is handed out."""
+
+import os
+
+import torch
+
+from firsthand.errors import UserError
+
+
+def use_huge_pages() -> None:
+    """Ask torch to back large CPU tensors by huge pages. Works only before the first tensor is made.
+
+    A training step allocates hundreds of megabytes anew; with 4 KB pages the page faults cost more than the
+    arithmetic of many operations (docs/performance.md has the measurement).
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """The named device, or the best one for "auto": cuda, then mps, then cpu. UserError if it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"train.device={name} is no device. Use auto, cpu, cuda, cuda:N or mps.") from None
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    if device.type not in there or not there[device.type]():
+        raise UserError(f"train.device={name}: this machine has no {device.type}. Use train.device=auto.")
+    if device.type == "cuda":
+        device = torch.device("cuda", local_rank if device.index is None else device.index)
+        torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")
+    return device
+
+
+def use_threads(threads: int | None) -> int:
+    """Compute with `threads` CPU threads (default: torch's choice, the physical cores); returns their number."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()

@@ -1,0 +1,123 @@
+"""The training loop: a generator of steps. It saves, evaluates, logs and prints nothing: whoever iterates does."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from firsthand.errors import UserError
+from firsthand.model.language_model import LanguageModel
+from firsthand.train.budget import Budget, Progress
+from firsthand.train.clip import clip_by_norm
+from firsthand.train.objectives import Objective
+from firsthand.train.optimizers.groups import set_rate
+from firsthand.train.parallel import GradientSum, Ranks
+from firsthand.train.precision import LossScale, compute_in
+from firsthand.train.randomness import seed_microbatch
+from firsthand.train.schedules import Schedule
+from firsthand.types import Batch
+
+
+class Batches(Protocol):
+    """What the loop asks of a loader: this rank's microbatches of a step."""
+
+    microbatches: int
+
+    def batch(self, step: int) -> list[Batch]: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did. `loss` is the mean over all targets of the global batch, in the objective's unit."""
+
+    progress: Progress
+    fraction: float
+    loss: float
+    grad_norm: float
+    lr: float
+    skipped: bool
+    stop: bool
+
+
+@dataclass
+class Loop:
+    """The parts of a run; iterate over it to train. `progress` says where it stands, and may be set to resume."""
+
+    model: LanguageModel
+    objective: Objective
+    optimizer: Optimizer
+    schedule: Schedule
+    batches: Batches
+    budget: Budget
+    flops_per_token: float
+    device: torch.device
+    precision: str
+    seed: int = 0
+    clip: float | None = 1.0
+    ranks: Ranks = field(default_factory=Ranks)
+    stop: Callable[[], bool] = lambda: False
+    progress: Progress = field(default_factory=Progress)
+    patience: int = 20
+    """So many steps in a row without a finite gradient end the run."""
+
+    def __post_init__(self) -> None:
+        self.gradients = GradientSum(self.model, self.ranks.world)
+        self.scale = LossScale.of(self.precision)
+
+    def __iter__(self) -> Iterator[Step]:
+        skipped = 0
+        started = time.perf_counter() - self.progress.seconds
+        while (fraction := self.budget.fraction(self.progress)) < 1:
+            lr = set_rate(self.optimizer, self.schedule(fraction))
+            self.model.train()
+            total, count, seen = self._accumulate(self.batches.batch(self.progress.steps))
+            elapsed = time.perf_counter() - started
+            shares = self.ranks.gather([total, count, seen, float(self.stop()), elapsed])
+            loss_sum, targets, tokens, stop, _ = (sum(column) for column in zip(*shares, strict=True))
+            factor = 1 / (self.scale.scale * max(targets, 1.0))
+            norm = clip_by_norm(self.model.parameters(), factor, self.clip)
+            finite = bool(norm < float("inf") and abs(loss_sum) < float("inf"))
+            if finite:
+                self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scale.update(finite)
+            skipped = 0 if finite else skipped + 1
+            self.progress = Progress(
+                self.progress.steps + 1,
+                self.progress.tokens + int(tokens),
+                max(row[-1] for row in shares),
+                self.progress.flops + tokens * self.flops_per_token,
+            )
+            loss = loss_sum / max(targets, 1.0)
+            yield Step(self.progress, self.budget.fraction(self.progress), loss, norm, lr, not finite, stop > 0)
+            if skipped >= self.patience:
+                raise UserError(
+                    f"The loss or its gradient was not finite in {skipped} steps in a row (until step "
+                    f"{self.progress.steps}); none of them touched the weights. Lower the optimizer's lr, or lengthen "
+                    "the warm-up, and resume from the last checkpoint."
+                )
+
+    def _accumulate(self, microbatches: list[Batch]) -> tuple[float, float, float]:
+        """Gradients of the *sum* of the loss over all microbatches; returns that sum, its count and the tokens seen."""
+        total, count, seen = 0.0, 0.0, 0
+        first = self.ranks.rank * len(microbatches)
+        for number, batch in enumerate(microbatches):
+            seed_microbatch(self.seed, self.progress.steps, first + number)
+            with compute_in(self.precision, self.device):
+                loss = self.objective(self.model, batch)
+            if number == len(microbatches) - 1:
+                with self.gradients:
+                    self._backward(loss.value)
+            else:
+                self._backward(loss.value)
+            total += float(loss.value.detach())
+            count += float(loss.count)
+            seen += batch.inputs.numel()
+        return total, count, seen
+
+    def _backward(self, value: Tensor) -> None:
+        (value * self.scale.scale).backward()  # type: ignore[no-untyped-call]

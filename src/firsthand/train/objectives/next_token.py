@@ -1,0 +1,15 @@
+"""Predict the next token: the objective of pretraining."""
+
+from firsthand.model.language_model import LanguageModel
+from firsthand.ops.cross_entropy import cross_entropy
+from firsthand.types import Batch, Loss
+
+
+class NextToken:
+    """The sum of -ln p(target) over all targets but IGNORE (nats), plus what the FFNs ask for (zero unless experts)."""
+
+    def __call__(self, model: LanguageModel, batch: Batch) -> Loss:
+        x = model.embed(batch.inputs, batch.place)
+        x, _, extra_loss = model.trunk(x, batch.place)
+        nats, count = cross_entropy(model.head(x), batch.targets)
+        return Loss(nats + extra_loss * count, count, {"nats": nats.detach()})
