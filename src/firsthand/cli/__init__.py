@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from firsthand.cli import errors
+from firsthand.cli import errors, generate, prepare
 
 app = typer.Typer(
     name="firsthand",
@@ -13,6 +13,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(generate.generate)
+app.command()(prepare.prepare)
 
 
 def main(arguments: list[str] | None = None) -> None:

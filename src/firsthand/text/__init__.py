@@ -1,0 +1,1 @@
+"""Text: from raw sources to clean documents, split for training and validation."""

@@ -1,0 +1,119 @@
+"""firsthand prepare: text from anywhere, cleaned, filtered, without duplicates, split, with a report."""
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firsthand.cli.output import Json, console, emit
+from firsthand.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_UNITS = {"": 0, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def prepare(
+    source: Annotated[list[str], typer.Argument(help="Names (shakespeare …), files, folders, globs, URLs, hf:NAME.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    field: Annotated[str, typer.Option(help="The field that holds the text in .jsonl and .parquet.")] = "text",
+    clean: Annotated[
+        str | None, typer.Option(help="Cleaning steps in order, with commas; 'none' for none; absent: the usual.")
+    ] = None,
+    filters: Annotated[
+        str, typer.Option(help="Filters in order: 'gopher', or '{part: words, minimum: 20}, letters'.")
+    ] = "",
+    deduplicate: Annotated[str, typer.Option(help="none, exact or near.")] = "exact",
+    validation: Annotated[float, typer.Option(help="The share of the documents held out for validation.")] = 0.1,
+    test: Annotated[float, typer.Option(help="The share of the documents held out for a final test.")] = 0.0,
+    limit: Annotated[str | None, typer.Option(help="Read only so many documents (1000) or bytes (10MB).")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; absent: all cores where that pays.")] = None,
+    compress: Annotated[bool, typer.Option("--zstd", help="Write .jsonl.zst.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what prepare wrote there before.")] = False,
+    json: Json = False,
+) -> None:
+    """Turn raw text into a folder to train on: train, validation and test documents, and a report of every step."""
+    from firsthand.text import pipeline
+
+    documents, size = _limit(limit)
+    with _progress() as progress:
+        report = pipeline.prepare(
+            source if len(source) > 1 else source[0],
+            out,
+            field=field,
+            clean=None if clean is None else [str(name) for name in _list(clean, "--clean")],
+            filters=_list(filters, "--filters"),
+            deduplicate=deduplicate,
+            validation=validation,
+            test=test,
+            limit=documents,
+            limit_bytes=size,
+            workers=workers,
+            zstd=compress,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if json:
+        emit({"out": str(out), **report})
+    else:
+        _show(out, report)
+
+
+def _list(text: str, option: str) -> list[Any]:
+    """`text` as the inside of a YAML list, which is how recipes write it; "none" is the empty list."""
+    import yaml
+
+    try:
+        return [] if text.strip() in ("", "none") else list(yaml.safe_load(f"[{text}]"))
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"{option} {text!r} is not a list. Write names with commas between them; with arguments: "
+            "'{part: words, minimum: 20}, letters'."
+        ) from error
+
+
+def _limit(text: str | None) -> tuple[int | None, int | None]:
+    """(documents, bytes), of which one is None."""
+    if text is None:
+        return None, None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?B|)", text.strip().upper())
+    if not found or not float(found[1]) or (not found[2] and "." in found[1]):
+        raise UserError(
+            f"--limit {text!r} is no limit. Write a number of documents (1000) or a size (500kB, 10MB, 1GB)."
+        )
+    if not found[2]:
+        return int(found[1]), None
+    return None, int(float(found[1]) * _UNITS[found[2]])
+
+
+@contextmanager
+def _progress() -> "Iterator[Callable[[int, int], None]]":
+    """One line on standard error, while it lasts and where somebody sees it."""
+    terminal = console(json=True)
+    if not terminal.is_terminal:
+        yield lambda documents, size: None
+        return
+    with terminal.status("Reading …") as status:
+        yield lambda documents, size: status.update(f"{documents:,} documents, {size / 1e6:,.1f} MB kept")
+
+
+def _show(out: Path, report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from firsthand.text.report import HEADINGS, human, rows
+
+    table = Table(title=f"{report['source']}, prepared in {report['seconds']:.1f} s")
+    for i, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="right" if i else "left", no_wrap=not i)
+    for row in rows(report["steps"]):
+        table.add_row(*row)
+    terminal = console()
+    terminal.print(table)
+    for name, split in report["splits"].items():
+        terminal.print(f"{name:>10}: {split['documents']:,} documents, {human(split['bytes'])}")
+    for note in report["notes"]:
+        terminal.print(note)
+    terminal.print(f"\n{out / 'report.md'} shows examples. Train on it: data.source={out}", soft_wrap=True)

@@ -1,0 +1,177 @@
+"""The folder that `firsthand prepare` writes: one file of JSON lines for each split, and a report.
+
+It is committed by a rename at the end, so that a folder with a report.json is complete.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from firsthand.errors import DamagedError, UserError, suggest
+from firsthand.text import files, formats
+from firsthand.text.split import SPLITS
+from firsthand.types import Document
+
+KIND = "firsthand prepared text 1"
+_REPORT = "report.json"
+
+
+def is_prepared(path: str | Path) -> bool:
+    """Whether `path` is a folder made by `firsthand prepare`."""
+    try:
+        return (Path(path).expanduser() / _REPORT).is_file() and read_report(path)["kind"] == KIND
+    except (UserError, KeyError, TypeError):
+        return False
+
+
+def splits_of(path: str | Path) -> list[str]:
+    """The splits that the folder has, train first."""
+    return [split for split in SPLITS if split in read_report(path)["splits"]]
+
+
+def read_report(path: str | Path) -> dict[str, Any]:
+    """The report of a prepared folder: what was read, what each step did, what each split holds."""
+    file = Path(path).expanduser() / _REPORT
+    try:
+        return cast(dict[str, Any], json.loads(file.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{file} is not what prepare wrote: {error}. Prepare the text again.") from error
+
+
+def read_split(path: str | Path, split: str) -> Iterator[Document]:
+    """The documents of "train", "validation" or "test", streamed, with the names and sources they came with.
+
+    Raises UserError when the folder has no such split, DamagedError when the file is not what was written.
+    """
+    report = read_report(path)
+    if split not in report["splits"]:
+        raise UserError(f"{path} has no split {split!r}. {suggest(split, report['splits'])} Prepare it with --{split}.")
+    expected = report["splits"][split]
+    return _documents(Path(path).expanduser() / expected["file"], expected["documents"], expected["bytes"])
+
+
+def _documents(path: Path, documents: int, size: int) -> Iterator[Document]:
+    advice = "Prepare the text again."
+    file = files.File(path.name, str(path), lambda: path.open("rb"))
+    try:
+        for line in formats.lines(file):
+            record = json.loads(line)
+            document = Document(record["text"], record["name"], record["source"], record.get("metadata", {}))
+            documents, size = documents - 1, size - size_of(document.text)
+            yield document
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path} is missing, though the report beside it names it. {advice}") from error
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{path} is not what prepare wrote: {error}. {advice}") from error
+    if documents or size:
+        raise DamagedError(f"{path} is not what prepare wrote: it has other documents than the report says. {advice}")
+
+
+def size_of(text: str) -> int:
+    """The bytes of `text` in UTF-8 (half surrogates, which have none, count as three)."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+class Writer:
+    """Writes the splits beside the folder and puts them in its place on `commit`; a context that cleans up.
+
+    With `overwrite`, a folder that prepare made earlier is replaced. Raises UserError when the folder holds anything
+    else, OSError (with the file's name) when the disk is full or refuses.
+    """
+
+    def __init__(self, folder: Path, splits: list[str], zstd: bool = False, overwrite: bool = False) -> None:
+        self.folder = folder.expanduser()
+        _check_free(self.folder, overwrite)
+        self._partial = self.folder.with_name(f"{self.folder.name}.partial-{os.getpid()}")
+        self._extension = ".jsonl.zst" if zstd else ".jsonl"
+        self._zstd = zstd
+        self._names = splits
+        self._open = contextlib.ExitStack()
+        self._files: dict[str, tuple[BinaryIO, Path]] = {}
+        self.splits: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> "Writer":
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        self._partial.mkdir()
+        for split in self._names:
+            path = self._partial / (split + self._extension)
+            self._files[split] = self._opened(path), path
+            self.splits[split] = {"file": path.name, "documents": 0, "bytes": 0}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # closing flushes, which a full disk refuses a second time
+            self._open.close()
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def write(self, split: str, document: Document) -> None:
+        file, path = self._files[split]
+        with files.naming(path):
+            file.write(_line(document))
+        self.splits[split]["documents"] += 1
+        self.splits[split]["bytes"] += size_of(document.text)
+
+    def commit(self, report: dict[str, Any], readable: str) -> None:
+        """Close the splits, write the reports (`readable` is Markdown) and put the folder in its place."""
+        with files.naming(self._partial):
+            self._open.close()
+            for _, path in self._files.values():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        _write(self._partial / _REPORT, json.dumps({"kind": KIND, **report}, ensure_ascii=False, indent=1) + "\n")
+        _write(self._partial / "report.md", readable)
+        if self.folder.exists():
+            old = self.folder.with_name(f"{self.folder.name}.old-{os.getpid()}")
+            self.folder.rename(old)
+            self._partial.rename(self.folder)
+            shutil.rmtree(old)
+        else:
+            self._partial.rename(self.folder)
+
+    def _opened(self, path: Path) -> BinaryIO:
+        file: Any = self._open.enter_context(path.open("wb"))
+        if self._zstd:
+            file = self._open.enter_context(_compressed(file))
+        return cast(BinaryIO, file)
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, so no folder can be made there. Choose another --out.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not is_prepared(folder):
+        raise UserError(f"{folder} holds files that prepare did not write. Choose another --out.")
+    if not overwrite:
+        raise UserError(f"{folder} holds prepared text already. Choose another --out, or replace it with --overwrite.")
+
+
+def _compressed(file: BinaryIO) -> Any:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise UserError("Writing .zst needs pyarrow. Install it: pip install 'firsthand[data]'.") from error
+    return pyarrow.CompressedOutputStream(file, "zstd")
+
+
+def _line(document: Document) -> bytes:
+    record: dict[str, Any] = {"text": document.text, "name": document.name, "source": document.source}
+    if document.metadata:
+        record["metadata"] = dict(document.metadata)
+    try:
+        return (json.dumps(record, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # half a surrogate pair: JSON can escape what UTF-8 cannot hold
+        return (json.dumps(record) + "\n").encode()
+
+
+def _write(path: Path, text: str) -> None:
+    with files.naming(path), path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
