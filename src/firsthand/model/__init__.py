@@ -44,6 +44,9 @@ class Position(nn.Module):
     Attention calls all of them and never asks which scheme it has.
     """
 
+    context_length: int | None = None
+    """How many places the scheme knows; None: as many as you like."""
+
     def embed(
         self, x: Float[Tensor, "batch time d_model"], index: Int[Tensor, "rows time"]
     ) -> Float[Tensor, "batch time d_model"]:

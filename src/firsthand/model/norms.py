@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from firsthand.ops.rms_norm import rms_norm
+
 
 class LayerNorm(nn.Module):
     """(x - mean) / sqrt(variance + eps) · gain + bias over d_model (Ba et al. 2016, arXiv 1607.06450)."""
@@ -30,7 +32,7 @@ class RMSNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(d_model))
 
     def forward(self, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
-        return F.rms_norm(x, self.gain.shape, self.gain, self.eps)
+        return rms_norm(x, self.gain, self.eps)
 
 
 NORMS: dict[str, Callable[..., nn.Module]] = {"layer_norm": LayerNorm, "rms_norm": RMSNorm}

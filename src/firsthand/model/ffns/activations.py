@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from firsthand.errors import UserError, suggest
+from firsthand.ops.squared_relu import squared_relu
 
 
 def gelu(x: Tensor, tanh: bool = False) -> Tensor:
@@ -17,16 +18,11 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return gelu(x, tanh=True)
 
 
-def relu2(x: Tensor) -> Tensor:
-    """max(x, 0)² (Primer, arXiv 2109.08668)."""
-    return F.relu(x).square()
-
-
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "relu": F.relu,
-    "relu2": relu2,
+    "relu2": squared_relu,
     "silu": F.silu,
 }
 

@@ -3,12 +3,12 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from firsthand.errors import UserError
 from firsthand.model import Position
 from firsthand.model.mixers.kv_cache import KVCache, same_document
 from firsthand.ops.attention import attention
+from firsthand.ops.rms_norm import rms_norm
 from firsthand.types import Place
 
 
@@ -80,15 +80,11 @@ class CausalSelfAttention(nn.Module):
         return self.dropout(self.out(merge_heads(out))), state
 
     def project(self, x: Float[Tensor, "batch time d_model"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values by heads, from one matrix product, all in its dtype."""
-        layers = (self.query, self.key, self.value)
-        weight = torch.cat([layer.weight for layer in layers])
-        bias = torch.cat([layer.bias for layer in layers]) if self.query.bias is not None else None
-        heads = split_heads(F.linear(x, weight, bias), self.n_heads + 2 * self.n_kv_heads)
-        query, key, value = heads.split((self.n_heads, self.n_kv_heads, self.n_kv_heads), dim=1)
+        """Queries, keys and values, split into heads."""
+        query, key = split_heads(self.query(x), self.n_heads), split_heads(self.key(x), self.n_kv_heads)
         if self.qk_norm:
-            query, key = (F.rms_norm(part, (self.d_head,)).to(value.dtype) for part in (query, key))
-        return query, key, value
+            query, key = rms_norm(query), rms_norm(key)
+        return query, key, split_heads(self.value(x), self.n_kv_heads)
 
 
 def split_heads(x: Float[Tensor, "batch time channels"], n_heads: int) -> Float[Tensor, "batch heads time d_head"]:

@@ -13,6 +13,7 @@ class LearnedPosition(Position):
 
     def __init__(self, context_length: int, d_model: int) -> None:
         super().__init__()
+        self.context_length = context_length
         self.table = nn.Parameter(torch.randn(context_length, d_model) * 0.02)
 
     def embed(

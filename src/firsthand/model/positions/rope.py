@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from firsthand.errors import UserError
+from firsthand.errors import UserError, suggest
 from firsthand.model import Position
 from firsthand.model.positions.tables import rows
+from firsthand.ops.rotate import LAYOUTS, rotate
 
 
 def frequencies(d_head: int, theta: float = 10000.0) -> Float[Tensor, "half"]:
@@ -15,28 +16,29 @@ def frequencies(d_head: int, theta: float = 10000.0) -> Float[Tensor, "half"]:
 
 
 class Rope(Position):
-    """Rotates channel i with channel i + d_head/2 (the "half" layout of Llama and its kin).
+    """After the rotation, the score of a query and a key depends on how far apart they stand, not on where.
 
-    After it the score of a query and a key depends on how far apart they stand, not on where.
+    `layout` says which channels make a pair: "interleaved" neighbours as in the paper, or "half" (i and i + d_head/2)
+    as in Llama's weights on Hugging Face. They learn equally well; weights are converted by reordering channels.
     """
 
-    cos: Tensor
-    sin: Tensor
+    turns: Tensor
 
-    def __init__(self, d_head: int, theta: float = 10000.0, context_length: int = 2048) -> None:
+    def __init__(
+        self, d_head: int, theta: float = 10000.0, context_length: int = 2048, layout: str = "interleaved"
+    ) -> None:
         super().__init__()
         if d_head % 2:
-            raise UserError(
-                f"RoPE turns pairs of channels, so d_head must be even, not {d_head}. Change model.n_heads."
-            )
+            raise UserError(f"RoPE turns pairs of channels: d_head must be even, not {d_head}. Change model.n_heads.")
+        if layout not in LAYOUTS:
+            raise UserError(f"RoPE has no layout {layout!r}. {suggest(layout, LAYOUTS)}")
+        self.context_length = context_length
+        self.layout = layout
         angles = torch.arange(context_length, dtype=torch.float64)[:, None] * frequencies(d_head, theta)
-        self.register_buffer("cos", angles.cos().float(), persistent=False)
-        self.register_buffer("sin", angles.sin().float(), persistent=False)
+        turns = torch.stack((angles.cos(), angles.sin()), dim=-1).flatten(-2).float()
+        self.register_buffer("turns", turns, persistent=False)
 
     def rotate(
         self, heads: Float[Tensor, "batch heads time d_head"], index: Int[Tensor, "rows time"]
     ) -> Float[Tensor, "batch heads time d_head"]:
-        cos = rows(self.cos, index).unsqueeze(1).to(heads.dtype)
-        sin = rows(self.sin, index).unsqueeze(1).to(heads.dtype)
-        left, right = heads.chunk(2, dim=-1)
-        return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
+        return rotate(heads, rows(self.turns, index).unsqueeze(1), self.layout)

@@ -26,6 +26,7 @@ class SinusoidalPosition(Position):
         super().__init__()
         if d_model < 2:
             raise UserError(f"Sinusoidal positions need at least 2 columns, not d_model = {d_model}.")
+        self.context_length = context_length
         self.register_buffer("table", sinusoidal(context_length, d_model), persistent=False)
 
     def embed(
