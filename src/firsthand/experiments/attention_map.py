@@ -68,12 +68,15 @@ def draw(tokens: list[str], maps: Maps, title: str = "Where each token (row) loo
             axes.tick_params(length=0, labelsize=6.5)
             for spine in axes.spines.values():
                 spine.set(visible=True, color=PALE)
-            axes.set_xticks(range(length), words if layer == layers - 1 else [""] * length, rotation=90)
-            axes.set_yticks(range(length), words if head == 0 else [""] * length)
+            axes.set_xticks([])
+            axes.set_yticks([])
             if layer == 0:
                 axes.set_title(f"head {head + 1}", fontsize=9, loc="center")
             if head == 0:
                 axes.set_ylabel(f"layer {layer + 1}", fontsize=9, fontweight="bold", labelpad=6)
+                axes.set_yticks(range(length), words)
+            if layer == layers - 1:
+                axes.set_xticks(range(length), words, rotation=90)
         shares = [0, 0.05, 0.25, 0.5, 1]
         bar = picture.colorbar(drawn, ax=grid, fraction=0.02, aspect=35, pad=0.015, ticks=np.sqrt(shares))
         bar.ax.set_yticklabels([f"{share:.0%}" for share in shares], fontsize=8)

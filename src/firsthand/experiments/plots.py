@@ -92,6 +92,13 @@ def printable(text: str) -> str:
     return (" " + shown if shown.startswith("_") else shown).replace("$", r"\$")
 
 
+def plot_run(folder: Path) -> list[Path]:
+    """Draw the run in `folder` into its plots/: training (all panels) and each panel by itself. Returns the files."""
+    metrics = Metrics.read(folder / "metrics.jsonl")
+    pictures = {"training": training(metrics, folder.name)} | {name: panel(name, metrics) for name in PANELS}
+    return [path for name, picture in pictures.items() for path in save(picture, folder / "plots", name)]
+
+
 def training(metrics: Metrics, title: str) -> Figure:
     """Loss on top; learning rate and gradient norm below it."""
     with figure(9, 6.4) as picture:
