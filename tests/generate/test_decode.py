@@ -153,14 +153,14 @@ def test_v11_copies_of_a_prompt_differ_and_each_is_its_own_sequence():
 
 def test_steps_give_each_living_row_its_new_id():
     model = make()
-    free, steps = run(model, [[1], [2, 3]], 6)
+    free, steps = run(model, [[1], [2, 3]], 20)
     assert [step[0] for step in steps] == free.ids[0][1:]
     assert [step[1] for step in steps] == free.ids[1][2:]
     assert free.finish == ["length", "length"]
-    stop = free.ids[0][3]
-    assert stop not in [*free.ids[0][:3], *free.ids[1]]
-    ended, steps = run(model, [[1], [2, 3]], 6, stop_ids=[stop])
-    assert [step[0] for step in steps] == [*free.ids[0][1:4], None, None, None]
+    stop = next(id for id in free.ids[0][1:] if id not in free.ids[1])
+    drawn = free.ids[0].index(stop, 1)
+    ended, steps = run(model, [[1], [2, 3]], 20, stop_ids=[stop])
+    assert [step[0] for step in steps] == [*free.ids[0][1 : drawn + 1], *[None] * (20 - drawn)]
     assert ended.ids[1] == free.ids[1]
 
 

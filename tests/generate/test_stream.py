@@ -126,26 +126,9 @@ def test_after_a_stop_nothing_follows():
     assert [text.push(1), text.push(2), text.finish()] == ["a", "", ""]
 
 
-class Words:
-    """A tokenizer that puts a space between words."""
-
-    def __init__(self):
-        self.special_tokens = {"<|endoftext|>": 0}
-
-    def decode_bytes(self, ids):
-        return b" ".join(b"w%d" % id for id in ids)
-
-
-def test_tokenizers_that_put_spaces_between_tokens():
-    text = TextStream(Words())
-    assert "".join(text.push(id) for id in (4, 5, 0, 6)) == "w4 w5 w6"
-    assert TextStream(Words(), after=3).push(4) == " w4"
-    assert TextStream(Words(), after=0).push(4) == "w4"
-
-
 def test_an_empty_stop_string_is_refused():
     with pytest.raises(UserError, match="empty stop"):
-        TextStream(Words(), ["x", ""])
+        TextStream(Pieces([]), ["x", ""])
 
 
 def test_s13_printable_text_cannot_command_a_terminal():

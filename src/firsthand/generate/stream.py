@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from firsthand.errors import UserError
@@ -9,12 +10,39 @@ from firsthand.errors import UserError
 
 @runtime_checkable
 class Decoder(Protocol):
-    """The half of a tokenizer that a stream needs."""
+    """The half of a tokenizer that a stream needs. The bytes of a list of ids are those of its ids, joined."""
 
     @property
     def special_tokens(self) -> Mapping[str, int]: ...
 
     def decode_bytes(self, ids: list[int]) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What became of one prompt.
+
+    `text`: the continuation. `tokens`: how many were drawn for it. `finish`: "length", "stop" or "end_of_text".
+    `slid`: it outgrew the context, so the beginning was forgotten. `dropped`: so many tokens from the prompt's
+    beginning did not fit into the context. `unknown`: so many of the prompt's tokens were read as <unk>.
+    """
+
+    prompt: str
+    text: str
+    tokens: int
+    finish: str
+    slid: bool
+    dropped: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """More text of row `row`; the row's last piece brings its completion."""
+
+    row: int
+    text: str
+    completion: Completion | None = None
 
 
 class TextStream:
@@ -24,11 +52,10 @@ class TextStream:
     by the same character, the first in the list); the stop string itself is not given back. Held back until it is
     decided: the bytes of an unfinished UTF-8 character (at most 3), and text that could begin a stop string (fewer
     characters than the longest one). Bytes that can never be a character become U+FFFD, as in `bytes.decode`.
-    Special tokens give no text. `after` is the last id before the stream, for tokenizers that put spaces between
-    tokens.
+    Special tokens give no text.
     """
 
-    def __init__(self, tokenizer: Decoder, stop: Sequence[str] = (), after: int | None = None) -> None:
+    def __init__(self, tokenizer: Decoder, stop: Sequence[str] = ()) -> None:
         if "" in stop:
             raise UserError("An empty stop string would stop before the first character. Leave it out.")
         self.stopped: str | None = None
@@ -36,7 +63,6 @@ class TextStream:
         self._tokenizer = tokenizer
         self._special = frozenset(tokenizer.special_tokens.values())
         self._stops = tuple(stop)
-        self._last = None if after in self._special else after
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
 
@@ -44,7 +70,7 @@ class TextStream:
         """The text that became certain with this id; empty after a stop."""
         if self.stopped is not None or id in self._special:
             return ""
-        return self._release(self._characters.decode(self._bytes_of(id)))
+        return self._release(self._characters.decode(self._tokenizer.decode_bytes([id])))
 
     def finish(self) -> str:
         """What was held back and is now known to be plain text. The stream is empty afterwards."""
@@ -53,12 +79,6 @@ class TextStream:
         text = self._release(self._characters.decode(b"", final=True))
         text, self._held = text + self._held, ""
         return text
-
-    def _bytes_of(self, id: int) -> bytes:
-        # what the id adds after its predecessor: tokenizers of words put a space between the two
-        before = [] if self._last is None else [self._last]
-        self._last = id
-        return self._tokenizer.decode_bytes([*before, id])[len(self._tokenizer.decode_bytes(before)) :]
 
     def _release(self, text: str) -> str:
         if not self._stops:

@@ -1,0 +1,150 @@
+"""`firsthand generate`: a trained model continues your text."""
+
+import secrets
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from firsthand.cli.output import Json, emit
+from firsthand.errors import UserError
+from firsthand.generate.stream import Completion, Piece, printable
+
+
+def generate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or one of its checkpoints.")],
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="The text to continue; - reads it from standard input. Repeat it for several at once."),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(help="Stop after so many tokens.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(help="0: always the most probable token; 1: as the model thinks.")
+    ] = 0.8,
+    top_k: Annotated[int | None, typer.Option(help="Only the k most probable tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Only the most probable tokens that together reach p.")] = None,
+    min_p: Annotated[float | None, typer.Option(help="Only tokens at least so probable, relative to the best.")] = None,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1: tokens seen before become less probable.")] = 1.0,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text. May be repeated.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same text. Absent: another each time.")
+    ] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="The same as --temperature 0.")] = False,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")] = "cpu",
+    json: Json = False,
+) -> None:
+    """Continue a text with a trained model, as it comes."""
+    from firsthand.generate.sampling import Sampling, check
+    from firsthand.generate.text import stream
+
+    sampling = Sampling(
+        temperature=0.0 if greedy else temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+    )
+    check(max_tokens=max_tokens, **sampling)  # before the model is loaded
+    prompts = _read(prompt or [""])
+    chosen = secrets.randbits(31) if seed is None else seed
+
+    from firsthand.assemble import load
+
+    model, tokenizer = load(run, device=device)
+    begun = time.perf_counter()
+    pieces = stream(model, tokenizer, prompts, max_tokens, stop=stop or [], seed=chosen, **sampling)
+    completions = _collect(pieces) if json else _show(pieces, prompts)
+    speed = sum(completion.tokens for completion in completions) / max(time.perf_counter() - begun, 1e-9)
+    for notice in _notices(completions, model.context_length):
+        sys.stderr.write(notice + "\n")
+    if json:
+        emit(_report(completions, chosen, speed))
+    else:
+        tokens = sum(completion.tokens for completion in completions)
+        sys.stderr.write(f"({tokens} tokens, {speed:.0f} tokens/s, seed {chosen})\n")
+
+
+def _read(prompts: list[str]) -> list[str]:
+    """The prompts, with "-" replaced by what standard input holds."""
+    if prompts.count("-") > 1:
+        raise UserError("Standard input can be read only once: give --prompt - a single time.")
+    # bytes that are no UTF-8 travel on as Python passes them in arguments: tokenizers of bytes can read them
+    return [
+        sys.stdin.buffer.read().decode("utf-8", "surrogateescape") if prompt == "-" else prompt for prompt in prompts
+    ]
+
+
+def _collect(pieces: Iterable[Piece]) -> list[Completion]:
+    """Run to the end and give back the completions in the order of the prompts."""
+    ended = {piece.row: piece.completion for piece in pieces if piece.completion is not None}
+    return [ended[row] for row in sorted(ended)]
+
+
+def _show(pieces: Iterable[Piece], prompts: list[str]) -> list[Completion]:
+    """Print the first text as it comes; the others, drawn meanwhile, follow as soon as the one before has ended."""
+    ended: dict[int, Completion] = {}
+    waiting = [""] * len(prompts)
+    current = 0
+    _write(_heading(prompts, current) + prompts[current])
+    for piece in pieces:
+        waiting[piece.row] += piece.text
+        if piece.completion is not None:
+            ended[piece.row] = piece.completion
+        while current < len(prompts):
+            _write(waiting[current])
+            waiting[current] = ""
+            if current not in ended:
+                break
+            current += 1
+            _write("\n" + (_heading(prompts, current) + prompts[current] if current < len(prompts) else ""))
+    return [ended[row] for row in sorted(ended)]
+
+
+def _heading(prompts: list[str], row: int) -> str:
+    return f"── {row + 1} of {len(prompts)} ──\n" if len(prompts) > 1 else ""
+
+
+def _write(text: str) -> None:
+    if text:
+        sys.stdout.write(_valid(printable(text), sys.stdout.encoding or "utf-8"))
+        sys.stdout.flush()
+
+
+def _notices(completions: list[Completion], context_length: int) -> list[str]:
+    """One line for each thing that the reader of the text should know."""
+    notices = []
+    for number, completion in enumerate(completions, 1):
+        which = f"Prompt {number}" if len(completions) > 1 else "The prompt"
+        if completion.dropped:
+            notices.append(
+                f"{which} is longer than the model's context of {context_length} tokens: "
+                f"its first {completion.dropped} were left out."
+            )
+        if completion.unknown:
+            notices.append(
+                f"{which} holds what the tokenizer has never seen: "
+                f"the model reads {completion.unknown} of its tokens as <unk>."
+            )
+        if completion.slid:
+            text = f"Text {number}" if len(completions) > 1 else "The text"
+            notices.append(
+                f"{text} outgrew the model's context of {context_length} tokens: it went on from the last half of it."
+            )
+    return notices
+
+
+def _report(completions: list[Completion], seed: int, speed: float) -> dict[str, Any]:
+    """The JSON value: every completion in a list; of a single prompt, its fields at the top as well."""
+    each = [asdict(completion) | {"prompt": _valid(completion.prompt)} for completion in completions]
+    common = {"seed": seed, "tokens_per_second": round(speed, 1), "completions": each}
+    return {**each[0], **common} if len(each) == 1 else common
+
+
+def _valid(text: str, encoding: str = "utf-8") -> str:
+    """`text` with U+FFFD or ? for what the encoding cannot say."""
+    return (
+        text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode(encoding, "replace").decode(encoding)
+    )

@@ -1,0 +1,70 @@
+"""Text in, text out: prompts become ids, tokens become text as they come."""
+
+from collections.abc import Iterator, Sequence
+from typing import Unpack
+
+from firsthand.generate.decode import generate
+from firsthand.generate.sampling import Sampling
+from firsthand.generate.stream import Completion, Piece, TextStream
+from firsthand.model.language_model import LanguageModel
+from firsthand.tokens import Tokenizer
+
+
+def stream(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    max_tokens: int = 200,
+    *,
+    stop: Sequence[str] = (),
+    seed: int = 0,
+    **sampling: Unpack[Sampling],
+) -> Iterator[Piece]:
+    """Continue all prompts at once and give back text as soon as it is certain (see `TextStream`).
+
+    An empty prompt starts from the end of a text, where in training a new one began. A row ends at the tokenizer's
+    end of text, before a string of `stop`, or after `max_tokens`. The other settings are those of `generate`.
+    Raises UserError where `generate`, `TextStream` and the tokenizer do.
+    """
+    ids = [tokenizer.encode(prompt) or [tokenizer.end_of_text] for prompt in prompts]
+    rows = generate(model, ids, max_tokens, seed=seed, stop_ids=[tokenizer.end_of_text], **sampling)
+    texts = [TextStream(tokenizer, stop) for _ in prompts]
+    written = [""] * len(prompts)
+    unknown = getattr(tokenizer, "unknown", None)  # only some kinds have one
+    for step in rows:
+        for row, id in enumerate(step):
+            if id is None:
+                continue
+            new = texts[row].push(id)
+            if rows.finish[row] is not None:
+                new += texts[row].finish()
+            if texts[row].stopped is not None:
+                rows.stop(row)
+            written[row] += new
+            completion = None
+            if finish := rows.finish[row]:
+                completion = Completion(
+                    prompt=prompts[row],
+                    text=written[row],
+                    tokens=len(rows.ids[row]) - len(ids[row]) - (finish == "end_of_text"),
+                    finish=finish,
+                    slid=rows.slid[row],
+                    dropped=rows.dropped[row],
+                    unknown=ids[row].count(unknown),
+                )
+            yield Piece(row, new, completion)
+
+
+def complete(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str = "",
+    max_tokens: int = 200,
+    *,
+    stop: Sequence[str] = (),
+    seed: int = 0,
+    **sampling: Unpack[Sampling],
+) -> str:
+    """The continuation of one prompt; the settings are those of `stream`."""
+    pieces = stream(model, tokenizer, [prompt], max_tokens, stop=stop, seed=seed, **sampling)
+    return "".join(piece.text for piece in pieces)
