@@ -100,6 +100,9 @@ class TrainNode(Node):
     threads: int | None = Field(None, gt=0)
     log_every: int = Field(10, gt=0)
     evaluate_every: int | None = Field(None, gt=0)
+    evaluate_tokens: int | None = Field(
+        1 << 17, gt=0, description="validation tokens of the evaluations along the way; the last one uses all"
+    )
     sample_every: int | None = Field(None, gt=0)
     save_every: int | None = Field(None, gt=0)
     keep: int = Field(2, ge=2, description="checkpoints kept")

@@ -24,8 +24,8 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise UserError(f"train.device={name} is no device. Use auto, cpu, cuda, cuda:N or mps.") from None
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
-    if device.type not in there or not there[device.type]():
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device.type, False):
         raise UserError(f"train.device={name}: this machine has no {device.type}. Use train.device=auto.")
     if device.type == "cuda":
         device = torch.device("cuda", local_rank if device.index is None else device.index)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from firsthand.train.schedules import Schedule
 from firsthand.types import Batch
 
 
+@runtime_checkable
 class Batches(Protocol):
     """What the loop asks of a loader: this rank's microbatches of a step."""
 
@@ -58,6 +59,7 @@ class Loop:
     precision: str
     seed: int = 0
     clip: float | None = 1.0
+    compiled: bool = False
     ranks: Ranks = field(default_factory=Ranks)
     stop: Callable[[], bool] = lambda: False
     progress: Progress = field(default_factory=Progress)
@@ -67,6 +69,10 @@ class Loop:
     def __post_init__(self) -> None:
         self.gradients = GradientSum(self.model, self.ranks.world)
         self.scale = LossScale.of(self.precision)
+        objective = self.objective
+        self._loss: Objective = lambda model, batch: objective(model, batch)
+        if self.compiled:
+            self._loss = torch.compile(self._loss)
 
     def __iter__(self) -> Iterator[Step]:
         skipped = 0
@@ -76,7 +82,7 @@ class Loop:
             self.model.train()
             total, count, seen = self._accumulate(self.batches.batch(self.progress.steps))
             elapsed = time.perf_counter() - started
-            shares = self.ranks.gather([total, count, seen, float(self.stop()), elapsed])
+            shares = self.ranks.gather([total, count, float(seen), float(self.stop()), elapsed])
             loss_sum, targets, tokens, stop, _ = (sum(column) for column in zip(*shares, strict=True))
             factor = 1 / (self.scale.scale * max(targets, 1.0))
             norm = clip_by_norm(self.model.parameters(), factor, self.clip)
@@ -101,14 +107,14 @@ class Loop:
                     "the warm-up, and resume from the last checkpoint."
                 )
 
-    def _accumulate(self, microbatches: list[Batch]) -> tuple[float, float, float]:
+    def _accumulate(self, microbatches: list[Batch]) -> tuple[float, float, int]:
         """Gradients of the *sum* of the loss over all microbatches; returns that sum, its count and the tokens seen."""
         total, count, seen = 0.0, 0.0, 0
         first = self.ranks.rank * len(microbatches)
         for number, batch in enumerate(microbatches):
             seed_microbatch(self.seed, self.progress.steps, first + number)
             with compute_in(self.precision, self.device):
-                loss = self.objective(self.model, batch)
+                loss = self._loss(self.model, batch)
             if number == len(microbatches) - 1:
                 with self.gradients:
                     self._backward(loss.value)

@@ -79,7 +79,7 @@ class GradientSum:
             self._bucket_of[parameter] = len(self._buckets) - 1
             self._buckets[-1].append(parameter)
             size += parameter.numel() * parameter.element_size()
-            parameter.register_post_accumulate_grad_hook(self._ready)
+            parameter.register_post_accumulate_grad_hook(self._ready)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> "GradientSum":
         self._active = self.world > 1

@@ -6,13 +6,14 @@ recipe may set.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from firsthand.model.language_model import LanguageModel
 from firsthand.train.objectives.next_token import NextToken
 from firsthand.types import Batch, Loss
 
 
+@runtime_checkable
 class Objective(Protocol):
     def __call__(self, model: LanguageModel, batch: Batch) -> Loss: ...
 

@@ -31,7 +31,7 @@ def orthogonalize(x: Float[Tensor, "n rows columns"], iterations: int = 5) -> Fl
 
 
 class Muon(Optimizer):
-    """Nesterov momentum, orthogonalized, scaled by sqrt(max(1, rows / columns)); decoupled, cautious-free decay.
+    """Nesterov momentum, orthogonalized, scaled by sqrt(max(1, rows / columns)); decoupled weight decay.
 
     The parameters in `others` go to torch's fused AdamW, which shares this optimizer's groups and state, so that a
     checkpoint or a schedule sees one optimizer.
@@ -61,7 +61,8 @@ class Muon(Optimizer):
         self.adamw.step()
 
     def _step_stack(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        gradients = [parameter.grad for parameter in parameters]
+        weights: list[Tensor] = list(parameters)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         for parameter in parameters:
             if "momentum" not in self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
@@ -72,8 +73,8 @@ class Muon(Optimizer):
         rows, columns = parameters[0].shape
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
         if group["weight_decay"]:
-            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, list(updates.unbind()), alpha=-rate)
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, list(updates.unbind()), alpha=-rate)
 
 
 def muon(

@@ -1,0 +1,126 @@
+"""From a config to a tokenizer, batches, a model, an optimizer: the one file that knows every folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from firsthand import checkpoint, tokens
+from firsthand.config import Config
+from firsthand.data.loader import Loader
+from firsthand.data.shards import Tokens
+from firsthand.errors import DamagedError, UserError
+from firsthand.model.language_model import LanguageModel
+from firsthand.model.make import build_model
+from firsthand.model.presets import resolve
+from firsthand.parts import build, find, split
+from firsthand.tokens import Tokenizer
+from firsthand.train.budget import Budget
+from firsthand.train.objectives import OBJECTIVES, Objective
+from firsthand.train.optimizers import OPTIMIZERS
+from firsthand.train.parallel import Ranks
+from firsthand.train.schedules import SCHEDULES, Schedule
+
+
+def make_tokenizer(config: Config, texts: Iterable[str]) -> Tokenizer:
+    """Train the tokenizer that the config names on `texts`; a folder with a tokenizer.json is loaded instead."""
+    name, arguments = split(config.tokenizer)
+    if name not in tokens.TOKENIZERS and (Path(name) / "tokenizer.json").is_file():
+        return tokens.load(Path(name))
+    kind = find("tokenizer", tokens.TOKENIZERS, name)
+    accepted = set(arguments)
+    try:
+        tokenizer: Tokenizer = kind.train(texts, **arguments)  # type: ignore[attr-defined]
+    except TypeError as error:
+        raise UserError(f"tokenizer: {name} does not take these arguments: {sorted(accepted)} ({error}).") from error
+    return tokenizer
+
+
+def make_model(config: Config, vocab_size: int, files: bool = True) -> LanguageModel:
+    """The model, with weights drawn from the run's seed."""
+    torch.manual_seed(config.train.seed)
+    return build_model(resolve(config.model), vocab_size, files=files)
+
+
+def make_loader(config: Config, text: Tokens, context_length: int, ranks: Ranks, device: torch.device) -> Loader:
+    return Loader(
+        text,
+        context_length,
+        config.data.batch_tokens,
+        seed=config.train.seed,
+        stride=config.data.stride,
+        microbatches=max(config.train.microbatches, ranks.world),
+        rank=ranks.rank,
+        world=ranks.world,
+        mask_documents=config.data.mask_documents,
+        device=device,
+    )
+
+
+def make_optimizer(config: Config, model: LanguageModel) -> torch.optim.Optimizer:
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    optimizer: torch.optim.Optimizer = build(
+        "train.optimizer", OPTIMIZERS, config.train.optimizer, named_parameters=named
+    )
+    return optimizer
+
+
+def make_objective(config: Config) -> Objective:
+    objective: Objective = build("train.objective", OBJECTIVES, config.train.objective)
+    return objective
+
+
+def make_schedule(config: Config) -> Schedule:
+    schedule: Schedule = build("train.schedule", SCHEDULES, config.train.schedule)
+    return schedule
+
+
+def make_budget(config: Config) -> Budget:
+    train = config.train
+    return Budget(train.steps, train.tokens, train.seconds, train.flops)
+
+
+def description(config: Config, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What a checkpoint's config.json holds: the run's tree, every field of the model, and which tokenizer it has."""
+    return {
+        "run": config.model_dump(mode="json", exclude_none=True),
+        "model": resolve(config.model),
+        "vocab_size": tokenizer.vocab_size,
+        "tokenizer": tokens.fingerprint(tokenizer),
+    }
+
+
+def load(path: str | Path, device: str = "cpu") -> tuple[LanguageModel, Tokenizer]:
+    """The model, in evaluation mode, and the tokenizer of a run folder or checkpoint.
+
+    Every byte is verified. UserError if there is nothing, DamagedError if it is not what was saved. Never runs code
+    from the checkpoint: a part from a file must be named again by training (`--resume`).
+    """
+    saved = checkpoint.load(Path(path))
+    tokenizer = tokens.load(saved.path)
+    if tokens.fingerprint(tokenizer) != saved.config["tokenizer"]:
+        raise DamagedError(
+            f"The tokenizer in {saved.path} is not the one that this model was trained with, so the ids would mean "
+            "other texts. Put back the tokenizer.json that was saved with the checkpoint."
+        )
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of our business
+        model = build_model(saved.config["model"], saved.config["vocab_size"], files=False)
+    load_weights(model, saved.model, str(saved.path))
+    return model.to(device).eval(), tokenizer
+
+
+def load_weights(model: LanguageModel, weights: dict[str, torch.Tensor], where: str) -> None:
+    """Copy saved weights into the model, each parameter once. UserError if names or shapes do not fit."""
+    parameters = dict(model.named_parameters())
+    if parameters.keys() != weights.keys():
+        odd = sorted(parameters.keys() ^ weights.keys())
+        raise UserError(f"{where} was made with another model: {odd[0]!r} and {len(odd) - 1} more names do not fit.")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            if parameter.shape != weights[name].shape:
+                raise UserError(
+                    f"{where} was made with another model: {name} is {tuple(weights[name].shape)} there and "
+                    f"{tuple(parameter.shape)} here."
+                )
+            parameter.copy_(weights[name])

@@ -1,0 +1,153 @@
+"""A run from beginning to end: data, model, training, last evaluation, plots."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from firsthand import assemble, checkpoint
+from firsthand.config import Config
+from firsthand.errors import Stopped
+from firsthand.experiments import corpus as corpus_module
+from firsthand.experiments.corpus import Corpus
+from firsthand.experiments.folder import RunFolder
+from firsthand.experiments.plots import plot_run
+from firsthand.experiments.watch import Show, Silent, Watch
+from firsthand.model.count import flops_per_token
+from firsthand.ops.roof import measure_peak
+from firsthand.train import host, precision
+from firsthand.train.budget import Progress
+from firsthand.train.loop import Loop
+from firsthand.train.optimizers.groups import load_state_tensors
+from firsthand.train.parallel import Ranks, ranks
+from firsthand.train.precision import LossScale
+from firsthand.train.signals import StopFlag
+from firsthand.train.trackers import open_trackers
+
+
+def execute(config: Config, resume: bool = False, fresh: bool = False, show: Show | None = None) -> dict[str, Any]:
+    """Train what `config` describes and return the summary that `firsthand train --json` prints.
+
+    The clock of a budget in seconds starts here: preparing the data counts. `resume` continues a run in the same
+    folder (and starts it if there is none), `fresh` moves it aside. Raises Stopped if a signal asked for it, after
+    saving; UserError for everything that the user can put right.
+    """
+    started = time.perf_counter()
+    with ranks(config.train.device) as group, StopFlag() as stop:
+        folder = RunFolder(config.run.folder)
+        show = show if show is not None and group.first else Silent()
+        if group.first:
+            _open_folder(folder, config, resume, fresh, show)
+            corpus_module.make(config, folder.data, show.note)
+        group.wait()
+        stop.check("preparing the data")
+        corpus = corpus_module.open_corpus(folder.data)
+        loop = _loop(config, corpus, group, show)
+        loop.stop = lambda: stop.wanted
+        loop.progress = Progress(seconds=time.perf_counter() - started)
+        if resume:
+            _restore(loop, folder, show)
+        watch = _watch(loop, config, corpus, folder, show)
+        try:
+            return _train(loop, watch, folder)
+        except Exception as error:
+            if group.first and not isinstance(error, Stopped):
+                folder.set_status("failed", error=str(error), step=loop.progress.steps)
+            raise
+
+
+def _open_folder(folder: RunFolder, config: Config, resume: bool, fresh: bool, show: Show) -> None:
+    if fresh and (aside := folder.move_aside()):
+        show.note(f"the run that was in {folder.path} is now in {aside}")
+    continuing = resume and folder.used
+    folder.begin(resume)
+    if continuing:
+        folder.check_same(config)
+    folder.save_config(config)
+    folder.set_status("running")
+
+
+def _loop(config: Config, corpus: Corpus, group: Ranks, show: Show) -> Loop:
+    train = config.train
+    device = host.pick_device(train.device, group.local)
+    host.use_threads(train.threads)
+    chosen = precision.choose(train.precision, device)
+    model = assemble.make_model(config, corpus.tokenizer.vocab_size).to(device)
+    objective = assemble.make_objective(config)
+    compiled = train.compile is True or (train.compile == "auto" and device.type == "cuda")
+    show.note(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {chosen} on {device}")
+    return Loop(
+        model,
+        objective,
+        assemble.make_optimizer(config, model),
+        assemble.make_schedule(config),
+        assemble.make_loader(config, corpus.train, model.context_length, group, device),
+        assemble.make_budget(config),
+        flops_per_token(model),
+        device,
+        chosen,
+        seed=train.seed,
+        clip=train.clip,
+        ranks=group,
+        compiled=compiled,
+    )
+
+
+def _restore(loop: Loop, folder: RunFolder, show: Show) -> None:
+    """Put the newest valid checkpoint's weights, optimizer state and progress into the loop, if there is one."""
+    saved = checkpoint.latest(folder.checkpoints, show.note)
+    if saved is None:
+        return
+    assemble.load_weights(loop.model, saved.model, str(saved.path))
+    load_state_tensors(loop.optimizer, loop.model.named_parameters(), saved.optimizer)
+    loop.progress = Progress(**saved.loop["progress"])
+    loop.scale = LossScale(**saved.loop["loss_scale"])
+    show.note(f"continuing after step {saved.step}")
+
+
+def _watch(loop: Loop, config: Config, corpus: Corpus, folder: RunFolder, show: Show) -> Watch:
+    peak = measure_peak(loop.device.type) * loop.ranks.world
+    trackers = open_trackers(config.train.trackers, config.run.name, folder.path, config.model_dump(mode="json"))
+    if loop.ranks.first:
+        folder.save_environment(
+            precision=loop.precision, device=str(loop.device), ranks=loop.ranks.world, peak_flops=peak, seed=loop.seed
+        )
+    return Watch(loop, config, corpus, folder, assemble.description(config, corpus.tokenizer), show, peak, trackers)
+
+
+def _train(loop: Loop, watch: Watch, folder: RunFolder) -> dict[str, Any]:
+    for step in loop:
+        watch(step)
+        if step.stop:
+            watch.save()
+            if loop.ranks.first:
+                folder.set_status("stopped", step=step.progress.steps)
+            raise Stopped(
+                f"Stopped and saved after step {step.progress.steps} in {folder.path}. The same command with --resume "
+                "goes on from there."
+            )
+    final = watch.evaluate()
+    watch.sample()
+    watch.save()
+    summary = _summary(loop, watch, folder.path) | final
+    if loop.ranks.first:
+        plot_run(folder.path)
+        folder.set_status("finished", **summary)
+    return summary
+
+
+def _summary(loop: Loop, watch: Watch, path: Path) -> dict[str, Any]:
+    progress = loop.progress
+    return {
+        "run": str(path),
+        "steps": progress.steps,
+        "tokens": progress.tokens,
+        "seconds": round(progress.seconds, 3),
+        "flops": progress.flops,
+        "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),
+        "train_loss": watch.last.get("loss"),
+        "precision": loop.precision,
+        "threads": torch.get_num_threads(),
+        "skipped_steps": watch.skipped,
+    }

@@ -1,0 +1,188 @@
+"""What happens beside training: logging, validation, samples and checkpoints, each at its own pace."""
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from firsthand import checkpoint
+from firsthand.config import Config
+from firsthand.data.loader import evaluation
+from firsthand.evaluate.perplexity import Score, score
+from firsthand.experiments.corpus import Corpus
+from firsthand.experiments.folder import RunFolder
+from firsthand.generate import complete
+from firsthand.train.loop import Loop, Step
+from firsthand.train.optimizers.groups import state_tensors
+
+
+@runtime_checkable
+class Show(Protocol):
+    """Whoever shows a run to people."""
+
+    def note(self, text: str) -> None: ...
+    def step(self, line: dict[str, Any], fraction: float) -> None: ...
+    def evaluated(self, line: dict[str, Any]) -> None: ...
+    def sample(self, step: int, text: str) -> None: ...
+
+
+class Silent:
+    """Shows nothing: for ranks but the first, and for tests."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    def step(self, line: dict[str, Any], fraction: float) -> None:
+        pass
+
+    def evaluated(self, line: dict[str, Any]) -> None:
+        pass
+
+    def sample(self, step: int, text: str) -> None:
+        pass
+
+
+class Pace:
+    """Due every `every` steps; or, if that is None, each time another `share` of the budget has been used."""
+
+    def __init__(self, every: int | None, share: float, fraction: float = 0.0) -> None:
+        self._every, self._share = every, share
+        self._done = int(fraction / share)
+
+    def due(self, step: Step) -> bool:
+        if self._every is not None:
+            return step.progress.steps % self._every == 0
+        before, self._done = self._done, int(step.fraction / self._share)
+        return self._done > before
+
+
+class Watch:
+    """Call it with every step. All ranks call it; the first one writes and shows."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        config: Config,
+        corpus: Corpus,
+        folder: RunFolder,
+        description: dict[str, Any],
+        show: Show,
+        peak: float,
+        trackers: list[Callable[[dict[str, Any]], None]],
+    ) -> None:
+        self.loop, self.corpus, self.folder, self.show = loop, corpus, folder, show
+        self._train, self._description, self._peak, self._trackers = config.train, description, peak, trackers
+        self._mask_documents = config.data.mask_documents
+        fraction = loop.budget.fraction(loop.progress)
+        self._evaluating = Pace(config.train.evaluate_every, 0.1, fraction)
+        self._sampling = Pace(config.train.sample_every, 0.2, fraction)
+        self._saving = Pace(config.train.save_every, 0.1, fraction)
+        self._busy, self._tokens_before = 0.0, loop.progress.tokens
+        self._resumed_at = time.perf_counter()
+        self.last: dict[str, Any] = {}
+        self.skipped = 0
+
+    def __call__(self, step: Step) -> None:
+        self._busy += time.perf_counter() - self._resumed_at
+        self.skipped += step.skipped
+        if step.progress.steps % self._train.log_every == 0 or step.progress.steps == 1:
+            self._log(step)
+        if self._evaluating.due(step) and step.fraction < 1:
+            self.evaluate(self._train.evaluate_tokens)
+        if self._sampling.due(step) and step.fraction < 1:
+            self.sample()
+        if self._saving.due(step) and step.fraction < 1:
+            self.save()
+        self._resumed_at = time.perf_counter()
+
+    def _log(self, step: Step) -> None:
+        progress = step.progress
+        rate = (progress.tokens - self._tokens_before) / max(self._busy, 1e-9)
+        self._busy, self._tokens_before = 0.0, progress.tokens
+        line = self._stamp() | {
+            "loss": step.loss,
+            "grad_norm": step.grad_norm,
+            "lr": step.lr,
+            "tokens_per_second": rate,
+            "peak_share": rate * self.loop.flops_per_token / self._peak,
+            "skipped": self.skipped,
+        }
+        self._write(line)
+        if self.loop.ranks.first:
+            self.show.step(line, step.fraction)
+
+    def evaluate(self, at_most: int | None = None) -> dict[str, Any]:
+        """Validate on the whole held-out text, or on about its first `at_most` tokens; logs and returns the line."""
+        model, ranks = self.loop.model, self.loop.ranks
+        length = model.context_length
+        rows = max(1, 8192 // length)
+        batches = evaluation(self.corpus.validation, length, rows, self._mask_documents, self.loop.device)
+        if at_most is not None:
+            batches = islice(batches, max(1, at_most // (rows * length)))
+        mine = score(model, islice(batches, ranks.rank, None, ranks.world), self.loop.objective, self.loop.precision)
+        nats, targets = (sum(column) for column in zip(*ranks.gather([mine.nats, mine.targets]), strict=True))
+        whole = Score(nats, int(targets))
+        share = whole.targets / (len(self.corpus.validation) - 1)
+        line = self._stamp() | {
+            "validation_loss": whole.nats_per_token,
+            "bits_per_byte": whole.bits_per_byte(1) / (self.corpus.validation_bytes * share),
+            "validation_tokens": whole.targets,
+        }
+        self.last |= line
+        self._write(line)
+        if ranks.first:
+            self.show.evaluated(line)
+        return line
+
+    def sample(self) -> str | None:
+        """Let the model continue the recipe's prompt; the first rank alone does it."""
+        if not self.loop.ranks.first:
+            return None
+        steps = self.loop.progress.steps
+        text = complete(
+            self.loop.model,
+            self.corpus.tokenizer,
+            self._train.sample_prompt,
+            max_tokens=min(160, self.loop.model.context_length),
+            temperature=0.8,
+            seed=self._train.seed,
+        )
+        self.folder.add_sample(steps, self._train.sample_prompt + text)
+        self.show.sample(steps, self._train.sample_prompt + text)
+        return text
+
+    def save(self) -> Path | None:
+        """Write a checkpoint from which training continues exactly."""
+        loop = self.loop
+        if not loop.ranks.first:
+            return None
+        named = dict(loop.model.named_parameters())
+        state = {
+            "progress": vars(loop.progress),
+            "loss_scale": vars(loop.scale),
+            "last": self.last,
+            "seed": loop.seed,
+        }
+        return checkpoint.save(
+            self.folder.checkpoints,
+            loop.progress.steps,
+            {name: parameter.detach() for name, parameter in named.items()},
+            state_tensors(loop.optimizer, named.items()),
+            state,
+            self._description,
+            self.folder.data / "tokenizer.json",
+            keep=self._train.keep,
+            report=self.show.note,
+        )
+
+    def _stamp(self) -> dict[str, Any]:
+        progress = self.loop.progress
+        return {"step": progress.steps, "tokens": progress.tokens, "seconds": round(progress.seconds, 3)}
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self.last |= line
+        if self.loop.ranks.first:
+            self.folder.log(line)
+            for tracker in self._trackers:
+                tracker(line)
