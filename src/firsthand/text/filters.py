@@ -118,7 +118,7 @@ def script(name: str, minimum: float = 0.5) -> Filter:
         of_script = regex.compile(rf"\p{{Script={name}}}")
     except regex.error as error:
         raise UserError(
-            f"filters: script has no name {name!r}. Unicode's names are Latin, Cyrillic, Han ..."
+            f"filters: there is no script {name!r}. Unicode's names are Latin, Cyrillic, Han ..."
         ) from error
     any_letter = regex.compile(r"\p{L}")
 
@@ -176,7 +176,7 @@ FILTERS: dict[str, Callable[..., Filter]] = {
 }
 
 
-def _within(value: float, minimum: float | None, maximum: float | None, words: str) -> bool | str:
+def _within(value: float | int, minimum: float | int | None, maximum: float | int | None, words: str) -> bool | str:
     if minimum is not None and value < minimum:
         return f"{words.format(value)}, fewer than {minimum:g}"
     if maximum is not None and value > maximum:

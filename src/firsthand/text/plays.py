@@ -24,7 +24,7 @@ _REPAIRS = [
     (r"(?<=\S) _+\[ \]_ *$", ""),
     (r"(?<=\w) _\[(.+?)\]_ *\n(?=[a-z])", r" \1 "),  # and what they supplied
     (r" *— *", "--"),  # one way to write a dash in all the plays
-    (r"^([A-Z]+(?: [A-Z]+)*|Varro's) *\n\s*\n\*\*", r"\n**\1 "),  # a speaker's name broken over two lines
+    (r"^([A-Z]+(?: [A-Z]+)*|Varro's|Ghosts?) *\n\s*\n\*\*", r"\n**\1 "),  # a speaker's name broken over two lines
     (  # speakers that were left unmarked at the start of what they say
         r"^((?:(?:First|Second|Third) )?Serving-[Mm][ae]n|Master-Gunner|Lord Chief-Justice|Senators, & C"
         r"|[A-Z][a-z]+'s? Servants?) (?=['A-Z])",

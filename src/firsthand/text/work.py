@@ -3,9 +3,9 @@
 import functools
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
+from jaxtyping import UInt
 
 from firsthand import parts
 from firsthand.errors import UserError, suggest
@@ -57,7 +57,7 @@ class Kept:
 
     document: Document
     digest: int = 0
-    signature: np.ndarray[Any, Any] | None = None
+    signature: UInt[np.ndarray, "permutations"] | None = None
 
 
 @dataclass
