@@ -1,0 +1,151 @@
+"""tokenizer.json, Hugging Face's file: written so that `tokenizers` gives the same ids, read as if hostile."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from firsthand.errors import DamagedError, UserError
+
+NAME = "tokenizer.json"
+LARGEST_FILE = 1 << 26
+LARGEST_VOCABULARY = 1 << 20
+LONGEST_TOKEN = 1 << 12
+
+_PRINTABLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
+BYTES = bytes([*_PRINTABLE, *(b for b in range(256) if b not in _PRINTABLE)])
+"""The 256 bytes in GPT-2's order, printable ones first: byte-level BPE gives them the ids 0 to 255."""
+_VISIBLE = dict(zip(BYTES, map(chr, [*_PRINTABLE, *range(256, 324)]), strict=True))
+_BYTE = {char: byte for byte, char in _VISIBLE.items()}
+
+
+def show(token: bytes) -> str:
+    """Any bytes as visible characters, as GPT-2's vocabulary writes them: a space is Ġ."""
+    return "".join(map(_VISIBLE.__getitem__, token))
+
+
+def unshow(token: str) -> bytes:
+    """The bytes that `show` made visible. DamagedError for a character that stands for no byte."""
+    try:
+        return bytes(map(_BYTE.__getitem__, token))
+    except KeyError:
+        raise DamagedError(f"The token {token!r} is not in the byte alphabet of byte-level BPE.") from None
+
+
+def tree(
+    model: dict[str, Any],
+    pre_tokenizer: dict[str, Any],
+    decoder: dict[str, Any],
+    special_tokens: Mapping[str, int],
+) -> dict[str, Any]:
+    """The whole file. The special tokens stand outside the model's vocabulary, where no merge can reach them."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": id, "content": content, **flags} for content, id in special_tokens.items()],
+        "normalizer": None,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": None,
+        "decoder": decoder,
+        "model": model,
+    }
+
+
+_BPE_OPTIONS: dict[str, Any] = {
+    "dropout": None,
+    "unk_token": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
+
+
+def bpe_model(vocab: Mapping[str, int], merges: Sequence[str] = ()) -> dict[str, Any]:
+    """The model of a byte-level BPE; a merge is two tokens with a space between."""
+    return {"type": "BPE", **_BPE_OPTIONS, "vocab": dict(vocab), "merges": list(merges)}
+
+
+def bpe_merges(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The merges of a byte-level BPE, which files write as "a b" or as ["a", "b"], in the order they were learnt."""
+    model = content["model"]
+    for option, plain in _BPE_OPTIONS.items():
+        if (model.get(option) or None) != (plain or None):
+            raise UserError(f"This BPE sets {option}={model[option]!r:.40}, which is not supported here.")
+    merges = model.get("merges")
+    if not isinstance(merges, list) or len(merges) > LARGEST_VOCABULARY:
+        _damaged(f"its merges are no list of at most {LARGEST_VOCABULARY}")
+    pairs = [tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in merges]
+    if any(len(pair) != 2 or not all(isinstance(part, str) for part in pair) for pair in pairs):
+        _damaged("a merge is not two tokens")
+    return pairs
+
+
+def write(content: dict[str, Any], folder: Path) -> None:
+    """Write folder/tokenizer.json, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = folder / f"{NAME}.{os.getpid()}.half"
+    half.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    half.replace(folder / NAME)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tree in folder/tokenizer.json, or in the file itself. DamagedError if it is not JSON of that shape."""
+    path = path / NAME if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"There is no tokenizer at {path}. Train one with `firsthand tokenizer train`.")
+    if path.stat().st_size > LARGEST_FILE:
+        raise UserError(f"{path} is larger than {LARGEST_FILE >> 20} MiB, the most that a tokenizer may have.")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is not valid JSON ({error}). Copy it again, or train the tokenizer anew.") from None
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise DamagedError(f"{path} is JSON but no tokenizer: it has no model. Name a tokenizer.json.")
+    for setting in ("normalizer", "truncation", "padding"):
+        if content.get(setting) is not None:
+            raise UserError(f"{path} has a {setting}, which would change the ids and is not supported here.")
+    post = content.get("post_processor")
+    if post is not None and not (isinstance(post, dict) and post.get("type") == "ByteLevel"):
+        raise UserError(f"{path} has a post_processor that adds tokens, which is not supported here.")
+    return content
+
+
+def vocabulary(content: Mapping[str, Any]) -> tuple[list[str], dict[str, int]]:
+    """The ordinary tokens by id ("" where a special one stands) and the special tokens, all checked.
+
+    Together the ids are exactly 0 to n-1, or DamagedError.
+    """
+    vocab, added = content["model"].get("vocab"), content.get("added_tokens", [])
+    if not isinstance(vocab, dict) or not isinstance(added, list):
+        _damaged("its vocabulary is not a table of tokens and ids")
+    if len(vocab) + len(added) > LARGEST_VOCABULARY:
+        raise UserError(f"This tokenizer has more than {LARGEST_VOCABULARY} tokens, the most that is read.")
+    special: dict[str, Any] = {}
+    for token in added:
+        if not isinstance(token, dict) or not isinstance(token.get("content"), str) or not token["content"]:
+            _damaged("an added token has no content")
+        if token.get("special") is not True:
+            raise UserError(
+                f"The added token {token['content'][:40]!r} is not special: ordinary text would match it whole, "
+                f"which is not supported here."
+            )
+        special[token["content"]] = token.get("id")
+    ordinary = {token: id for token, id in vocab.items() if token not in special}
+    size = len(ordinary) + len(special)
+    by_id: dict[Any, str] = {id: token for token, id in [*ordinary.items(), *special.items()] if type(id) is int}
+    if len(by_id) != size or (size and not (min(by_id) == 0 and max(by_id) == size - 1)):
+        _damaged(f"its ids are not 0 to {size - 1}, each once")
+    if any(len(token) > LONGEST_TOKEN for token in by_id.values()):
+        _damaged(f"a token is longer than {LONGEST_TOKEN} characters")
+    if any(special.get(token, id) != vocab.get(token, id) for token, id in special.items()):
+        _damaged("a special token has two ids")
+    return ["" if by_id[id] in special else by_id[id] for id in range(size)], special
+
+
+def _damaged(what: str) -> NoReturn:
+    raise DamagedError(f"This tokenizer.json is damaged: {what}. Copy it again, or train the tokenizer anew.")
