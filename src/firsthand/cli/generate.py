@@ -32,7 +32,6 @@ def generate(
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same text. Absent: another each time.")
     ] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="The same as --temperature 0.")] = False,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")] = "cpu",
     json: Json = False,
 ) -> None:
@@ -41,7 +40,7 @@ def generate(
     from firsthand.generate.text import stream
 
     sampling = Sampling(
-        temperature=0.0 if greedy else temperature,
+        temperature=temperature,
         top_k=top_k,
         top_p=top_p,
         min_p=min_p,

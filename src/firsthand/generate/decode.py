@@ -80,6 +80,8 @@ class Generation(Iterator[list[int | None]]):
         self.slid = [False] * len(prompts)
         self._model = model
         self._device = next(model.parameters()).device
+        # draws need float64, which mps lacks
+        self._draw_device = torch.device("cpu") if self._device.type == "mps" else self._device
         self._max_tokens = max_tokens
         self._seed = seed
         self._stop_ids = frozenset(stop_ids)
@@ -109,8 +111,8 @@ class Generation(Iterator[list[int | None]]):
         with evaluating(self._model):
             # a full cache is also how everything begins
             logits = self._prefill() if self._column == self._capacity else self._forward(self._last)
-        ids = self._draw(logits)
-        self._last = ids.unsqueeze(1)
+        ids = self._draw(logits.to(self._draw_device))
+        self._last = ids.unsqueeze(1).to(self._device)
         return self._record(ids.tolist())
 
     def _prefill(self) -> Float[Tensor, "batch vocab_size"]:
@@ -129,7 +131,7 @@ class Generation(Iterator[list[int | None]]):
         self._place = self._places([width - len(window) for window in windows])
         self._states = self._model.initial_states(len(windows), self._capacity)
         if self._penalized:
-            self._seen = torch.zeros((len(windows), self._model.vocab_size), dtype=torch.bool, device=self._device)
+            self._seen = torch.zeros((len(windows), self._model.vocab_size), dtype=torch.bool, device=self._draw_device)
             for seen, row in zip(self._seen, self._rows, strict=True):
                 seen[self.ids[row]] = True
         ids = torch.tensor([[0] * (width - len(window)) + window for window in windows], device=self._device)
@@ -165,7 +167,7 @@ class Generation(Iterator[list[int | None]]):
             if self._noise is None or self._noise_used == self._noise.shape[1]:
                 sequences = [self._sequences[row] for row in self._rows]
                 positions = [len(self.ids[row]) for row in self._rows]
-                self._noise = keyed_uniform(self._seed, sequences, positions, NOISE_BLOCK).to(self._device)
+                self._noise = keyed_uniform(self._seed, sequences, positions, NOISE_BLOCK).to(self._draw_device)
                 self._noise_used = 0
             uniform = self._noise[:, self._noise_used]
             self._noise_used += 1

@@ -30,7 +30,7 @@ def stream(
     rows = generate(model, ids, max_tokens, seed=seed, stop_ids=[tokenizer.end_of_text], **sampling)
     texts = [TextStream(tokenizer, stop) for _ in prompts]
     written = [""] * len(prompts)
-    unknown = getattr(tokenizer, "unknown", None)  # only some kinds have one
+    unknown = getattr(tokenizer, "unknown", -1)  # only some kinds have one
     for step in rows:
         for row, id in enumerate(step):
             if id is None:
