@@ -104,7 +104,7 @@ def latest(root: Path, report: Report = to_stderr, optimizer: bool = True) -> Ch
     root = Path(root)
     names = files.names(root)
     if any(name.startswith((".tmp-", "old-")) for name in names):
-        with contextlib.suppress(OSError), files.lock(root, 0) as mine:  # not in a folder that may only be read
+        with contextlib.suppress(OSError), files.lock(root, 0.0) as mine:  # not in a folder that may only be read
             if mine:
                 tidy.clear_up(root)
     for step, folder in tidy.found(root):
@@ -183,7 +183,6 @@ def _commit(
         if files.names(folder):
             files.move(folder, folder.with_name(f"old-{folder.name}"))
         files.move(part, folder)
-        files.sync_folder(root)
     except BaseException:
         with contextlib.suppress(OSError):
             tidy.clear_up(root)
@@ -191,17 +190,18 @@ def _commit(
 
 
 def _after(root: Path, folder: Path, keep: int, report: Report) -> None:
-    """What comes after the commit; if it fails, the checkpoint is saved all the same."""
+    """What follows the rename; if it fails, the checkpoint is there all the same, and so are the older ones."""
     hint = tidy.temporary(root)
     try:
+        files.sync_folder(root)
         files.write(hint, [folder.name.encode() + b"\n"])
         files.move(hint, root / "latest")
         tidy.clear_up(root)
         tidy.retain(root, folder, keep, report)
     except OSError as error:
         with contextlib.suppress(OSError):
-            tidy.clear_up(root)
-        report(f"{folder} was saved, but older checkpoints could not be cleared up: {error.strerror}.")
+            files.remove(hint)
+        report(f"{folder} was saved, but then the disk failed: {error.strerror}. Older checkpoints are kept.")
 
 
 def _dump(tree: dict[str, Any]) -> bytes:

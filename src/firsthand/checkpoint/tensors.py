@@ -66,8 +66,8 @@ def _parts(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     end = 0
     for name in names:
         tensor = tensors[name]
-        if tensor.dtype not in CODES:
-            raise UserError(f"{name} is of type {tensor.dtype}, which the safetensors format cannot hold.")
+        if tensor.dtype not in CODES or name == "__metadata__":
+            raise UserError(f"The tensor {name!r} of {tensor.dtype} cannot be saved: safetensors has no place for it.")
         begin, end = end, end + tensor.numel() * tensor.element_size()
         header[name] = {"dtype": CODES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()

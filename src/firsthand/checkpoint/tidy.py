@@ -13,7 +13,7 @@ from pathlib import Path
 from firsthand.checkpoint import files, manifest
 from firsthand.errors import DamagedError, UserError
 
-STEP = re.compile(r"step-(\d{9})")
+STEP = re.compile(r"step-([0-9]{9})")
 PATIENCE = 10.0
 """Seconds to wait for another process that looks after the folder."""
 
