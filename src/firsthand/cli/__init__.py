@@ -1,10 +1,11 @@
 """The command line: each verb is one file, which parses, calls one of the apps and prints."""
 
+import os
 import sys
 
 import typer
 
-from firsthand.cli import errors, generate, prepare
+from firsthand.cli import demo, errors, generate, prepare, runs, train
 
 app = typer.Typer(
     name="firsthand",
@@ -15,10 +16,15 @@ app = typer.Typer(
 )
 app.command()(generate.generate)
 app.command()(prepare.prepare)
+app.command()(train.train)
+app.command()(demo.demo)
+app.add_typer(runs.app, name="runs")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The program `firsthand`. `--debug` anywhere shows tracebacks; exit codes stand in docs/training.md."""
+    # large tensors on huge pages: torch reads it before its first one; measured in docs/training.md
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]

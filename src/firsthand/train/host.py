@@ -1,19 +1,8 @@
-"""The machine: which device, how many threads, how memory is handed out."""
-
-import os
+"""The machine: which device, how many threads."""
 
 import torch
 
 from firsthand.errors import UserError
-
-
-def use_huge_pages() -> None:
-    """Ask torch to back large CPU tensors by huge pages. Works only before the first tensor is made.
-
-    A training step allocates hundreds of megabytes anew; with 4 KB pages the page faults cost more than the
-    arithmetic of many operations (docs/performance.md has the measurement).
-    """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
