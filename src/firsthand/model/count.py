@@ -1,18 +1,106 @@
-"""What a model costs, before anything is allocated: parameters by part, FLOPs, memory."""
+"""What a model costs: parameters, arithmetic, memory. Nothing here allocates the model."""
 
-from torch import nn
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from firsthand.model.language_model import LanguageModel
+from firsthand.model.make import build_model
+from firsthand.ops.cross_entropy import cross_entropy
+from firsthand.types import Place
+
+
+@dataclass(frozen=True)
+class Count:
+    """`parameters` by part; `flops_per_token` of training; `memory` in bytes by purpose, weights in fp32."""
+
+    parameters: dict[str, int]
+    flops_per_token: float
+    memory: dict[str, int]
+
+
+def count(
+    fields: dict[str, Any],
+    vocab_size: int,
+    batch_rows: int = 1,
+    optimizer_floats: tuple[int, int] = (2, 2),
+    precision: torch.dtype = torch.float32,
+    files: bool = True,
+) -> Count:
+    """The cost of the model that `build_model(fields, vocab_size)` would make.
+
+    Memory is that of a training step of `batch_rows` full contexts, computing in `precision`. `optimizer_floats`: how
+    many fp32 numbers the optimizer keeps for each weight of a hidden matrix, and for each other (AdamW: 2 and 2; Muon
+    with AdamW: 1 and 2).
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode  # tensors of the right shape and kind without memory
+
+    with FakeTensorMode(), torch.random.fork_rng(devices=[]):
+        model = build_model(fields, vocab_size, files)
+        parameters = count_parameters(model)
+        total = sum(parameters.values())
+        hidden = sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2)
+        memory = {
+            "parameters": 4 * total,
+            "gradients": 4 * total,
+            "optimizer": 4 * (optimizer_floats[0] * hidden + optimizer_floats[1] * (total - hidden)),
+            "activations": _activation_bytes(model, batch_rows, precision),
+        }
+        return Count(parameters, flops_per_token(model), memory)
+
+
+def count_parameters(model: LanguageModel) -> dict[str, int]:
+    """Numbers that training changes, by part. A tied head has none of its own."""
+    parts = {"embedding": 0, "position": 0, "mixers": 0, "ffns": 0, "norms": 0, "head": 0}
+    plural = {"mixer": "mixers", "ffn": "ffns", "mixer_norm": "norms", "ffn_norm": "norms"}
+    plural |= {"norm": "norms", "unembedding": "head"}
+    for name, parameter in model.named_parameters():
+        top, *rest = name.split(".")
+        part = rest[1] if top == "blocks" else top
+        parts[plural.get(part, part)] += parameter.numel()
+    return parts
 
 
 def flops_per_token(model: LanguageModel) -> float:
-    """Training FLOPs per token: 6 · N_matmul + 6 · L · d · T, forward and backward, the causal half of attention.
+    """Floating-point operations of forward and backward for one token at full context: 6·N + 3·M.
 
-    N_matmul counts every matrix that is multiplied, the head included and lookups not (Kaplan et al. 2020, section
-    2.1, with the attention term of T = context_length). Recomputation and the optimizer are left out.
+    N counts the weights of every matrix that is multiplied, the head included and the embedding not: two operations
+    forward, four backward. M is what the mixers do beside their matrices; for causal attention that is 2 · n_heads ·
+    d_head · context_length a layer (a query meets half the context on average), which makes the usual
+    6·N + 6·n_layers·d_model·context_length.
     """
-    matrices = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
-    if model.unembedding is None:
-        matrices += model.embedding.weight.numel()
-    widths = sum(block.mixer.n_heads * block.mixer.d_head for block in model.blocks if hasattr(block.mixer, "n_heads"))
-    return float(6 * matrices + 6 * widths * model.context_length)
+    matrices = sum(p.numel() for p in model.blocks.parameters() if p.ndim >= 2)
+    matrices += model.vocab_size * model.embedding.embedding_dim
+    mixing = sum(_mixing_flops(block.mixer, model.context_length) for block in model.blocks)
+    return 6.0 * matrices + 3.0 * mixing
+
+
+def _mixing_flops(mixer: nn.Module | Tensor, context_length: int) -> float:
+    own = getattr(mixer, "mixing_flops", None)  # a mixer that does nothing beside its matrices need not say so
+    return float(own(context_length)) if callable(own) else 0.0
+
+
+def _activation_bytes(model: LanguageModel, rows: int, precision: torch.dtype) -> int:
+    """What one forward pass keeps for the backward pass, the weights aside."""
+    weights = {p.untyped_storage()._cdata for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    ids = torch.zeros(rows, model.context_length, dtype=torch.long)
+    place = Place.of(ids)
+    model.train()
+    with (
+        torch.autocast("cpu", precision, enabled=precision != torch.float32),
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+    ):
+        x, _, extra_loss = model.trunk(model.embed(ids, place), place)
+        loss, _ = cross_entropy(model.head(x), ids)
+        total = loss + extra_loss  # held until the sum below, so that nothing noted is freed and noted twice
+    assert total.requires_grad
+    return sum(size for storage, size in kept.items() if storage not in weights)

@@ -1,6 +1,5 @@
 """Causal self-attention: every token looks up what earlier tokens offer."""
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -54,6 +53,10 @@ class CausalSelfAttention(nn.Module):
     def initial_state(self, batch: int, length: int) -> KVCache:
         weight = self.key.weight
         return KVCache(batch, self.n_kv_heads, length, self.d_head, weight.device, weight.dtype)
+
+    def mixing_flops(self, context_length: int) -> float:
+        """Forward operations a token beside the weight matrices: two products with half the context on average."""
+        return 2.0 * self.n_heads * self.d_head * context_length
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: KVCache | None = None
