@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from types import TracebackType
+from typing import Any, Protocol, runtime_checkable
 
 from firsthand.errors import UserError, suggest
 
@@ -14,13 +15,28 @@ COMPRESSIONS = ("", ".gz", ".zst")
 _MAGIC = "*?["
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """What we need of an open file: Python's, gzip's, pyarrow's and fsspec's have no other type in common."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def __enter__(self) -> "Stream": ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> object: ...
+
+
 @dataclass(frozen=True)
 class File:
     """`name` tells it from the other files of its source; `where` is what a message calls it."""
 
     name: str
     where: str
-    open: Callable[[], BinaryIO]
+    open: Callable[[], Stream]
 
     @property
     def format(self) -> str:
@@ -114,7 +130,7 @@ def _remote(system: Any, path: str, root: str, url: str) -> File:
     name = path.removeprefix(root).lstrip("/") or PurePosixPath(path).name
     if path.startswith(("http://", "https://")):
         name = PurePosixPath(path.partition("?")[0]).name
-    return File(name, system.unstrip_protocol(path), lambda: cast(BinaryIO, system.open(path, "rb")))
+    return File(name, system.unstrip_protocol(path), lambda: system.open(path, "rb"))
 
 
 def _readable(files: list[File], source: str) -> list[File]:

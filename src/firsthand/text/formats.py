@@ -7,10 +7,10 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from firsthand.errors import DamagedError, UserError, suggest
-from firsthand.text.files import File
+from firsthand.text.files import File, Stream
 from firsthand.types import Document
 
 WHOLE = 4 << 20
@@ -70,12 +70,12 @@ def _border(text: str, start: int, piece: int) -> int:
     return end
 
 
-def _text(stream: BinaryIO, file: File, field: str, source: str) -> Iterator[Document]:
+def _text(stream: Stream, file: File, field: str, source: str) -> Iterator[Document]:
     for i, piece in enumerate(cut(_decoded(stream, file))):
         yield Document(piece, file.name if i == 0 else f"{file.name}#{i}", source)
 
 
-def _decoded(stream: BinaryIO, file: File) -> Iterator[str]:
+def _decoded(stream: Stream, file: File) -> Iterator[str]:
     block = stream.read(_BLOCK)
     encoding = next((name for mark, name in _MARKS if block.startswith(mark)), "utf-8")
     if b"\0" in block and encoding != "utf-16":
@@ -96,7 +96,7 @@ def _decoded(stream: BinaryIO, file: File) -> Iterator[str]:
         block = following
 
 
-def _json_lines(stream: BinaryIO, file: File, field: str, source: str) -> Iterator[Document]:
+def _json_lines(stream: Stream, file: File, field: str, source: str) -> Iterator[Document]:
     for number, line in enumerate(stream, start=1):
         if not line.strip():
             continue
@@ -115,7 +115,7 @@ def _json_lines(stream: BinaryIO, file: File, field: str, source: str) -> Iterat
         yield Document(_string(record[field], field, where), f"{file.name}:{number}", source)
 
 
-def _parquet(stream: BinaryIO, file: File, field: str, source: str) -> Iterator[Document]:
+def _parquet(stream: Stream, file: File, field: str, source: str) -> Iterator[Document]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -145,7 +145,7 @@ def _string(value: Any, field: str, where: str) -> str:
 
 
 @contextmanager
-def _opened(file: File) -> Iterator[BinaryIO]:
+def _opened(file: File) -> Iterator[Stream]:
     with file.open() as raw:
         try:
             yield _decompressed(raw, file)
@@ -155,20 +155,20 @@ def _opened(file: File) -> Iterator[BinaryIO]:
             raise DamagedError(f"{file.where} is damaged or cut short: {error}. Fetch or make it again.") from error
 
 
-def _decompressed(raw: BinaryIO, file: File) -> BinaryIO:
+def _decompressed(raw: Stream, file: File) -> Stream:
     if file.compression == ".gz":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+        return gzip.GzipFile(fileobj=cast(Any, raw))
     if file.compression == ".zst":
         try:
             import pyarrow
         except ImportError as error:
             raise UserError(f"Reading {file.where} needs pyarrow: pip install 'firsthand[data]'.") from error
         # not zstandard, whose reader ends quietly where a file was cut short
-        return cast(BinaryIO, io.BufferedReader(pyarrow.CompressedInputStream(raw, "zstd"), _BLOCK))
+        return io.BufferedReader(pyarrow.CompressedInputStream(raw, "zstd"), _BLOCK)
     return raw
 
 
-_READERS: dict[str, Callable[[BinaryIO, File, str, str], Iterator[Document]]] = {
+_READERS: dict[str, Callable[[Stream, File, str, str], Iterator[Document]]] = {
     ".txt": _text,
     ".md": _text,
     ".jsonl": _json_lines,
