@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from firsthand.experiments.ngrams import NGrams, Sequences, discounts
 
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,7 +18,7 @@ from firsthand.experiments.curve import ASCII, BLOCKS, curve
 from firsthand.generate.stream import printable
 
 MOST_POINTS = 4096
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\\\)?")
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 
 
 class Display:
@@ -48,7 +48,7 @@ class Display:
         self._losses: list[float] = []
         self._sample: tuple[int, str] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         return self
 
     def __exit__(
@@ -60,7 +60,7 @@ class Display:
         """One line that stays, such as "training the tokenizer"."""
         self._console.print(Text(f"· {tidy(text)}", style="dim"), soft_wrap=not self._is_live)
 
-    def step(self, line: Mapping[str, Any], fraction: float) -> None:
+    def step(self, line: Mapping[str, Any], fraction: float | int) -> None:
         """A training line of metrics.jsonl, with the fraction of the budget used so far."""
         self._line |= line
         self._fraction = min(1.0, max(0.0, fraction))
@@ -171,7 +171,7 @@ class Display:
         return duration(spent / (self._fraction - fraction) * (1 - self._fraction))
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """1:05, or 2:03:04 from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -183,5 +183,5 @@ def tidy(text: str) -> str:
     return printable(_ESCAPES.sub("", text).replace("\r\n", "\n").expandtabs(4))
 
 
-def _number(value: float | None, form: str) -> str:
+def _number(value: float | int | None, form: str) -> str:
     return "-" if value is None else format(value, form)

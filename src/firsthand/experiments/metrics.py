@@ -3,13 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-Points = Float64[ndarray, " points"]
+Points: TypeAlias = Float64[ndarray, "..."]
 
 
 @dataclass(frozen=True)

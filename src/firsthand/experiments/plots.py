@@ -54,27 +54,34 @@ _STYLE = {
 @contextmanager
 def figure(width: float, height: float) -> Iterator[Figure]:
     """An empty figure in the house style (inches), with the style in force while it is filled."""
-    import matplotlib
     from matplotlib.figure import Figure
+
+    with _style():
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """The house style, whatever the user's matplotlibrc and other code have set."""
+    import matplotlib
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        yield Figure(figsize=(width, height), layout="constrained")
+        yield
 
 
 def save(picture: Figure, folder: Path, name: str) -> list[Path]:
     """Write folder/name.png and .svg, each whole or not at all, and return the paths."""
-    import matplotlib
-
     folder.mkdir(parents=True, exist_ok=True)
-    picture.draw_without_rendering()
+    with _style():
+        picture.draw_without_rendering()
     picture.set_layout_engine("none")  # arranged once, not again for each kind
     paths = []
     for kind, stamp in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         drawn = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": _STYLE["svg.hashsalt"]}):
-            picture.savefig(drawn, format=kind, metadata=stamp, dpi=_STYLE["savefig.dpi"])
+        with _style():
+            picture.savefig(drawn, format=kind, metadata=stamp)
         path = folder / f"{name}.{kind}"
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(drawn.getvalue())
@@ -101,7 +108,7 @@ def plot_run(folder: Path) -> list[Path]:
 
 def training(metrics: Metrics, title: str) -> Figure:
     """Loss on top; learning rate and gradient norm below it."""
-    with figure(9, 6.4) as picture:
+    with figure(9.0, 6.4) as picture:
         grid = picture.add_gridspec(2, 2, height_ratios=[1.9, 1])
         _loss(picture.add_subplot(grid[0, :]), metrics)
         _learning_rate(picture.add_subplot(grid[1, 0]), metrics)
@@ -112,7 +119,7 @@ def training(metrics: Metrics, title: str) -> Figure:
 
 def panel(name: str, metrics: Metrics) -> Figure:
     """One of PANELS by itself."""
-    with figure(8, 4) as picture:
+    with figure(8.0, 4.0) as picture:
         PANELS[name](picture.add_subplot(), metrics)
     return picture
 
