@@ -121,7 +121,7 @@ class Watch:
         if at_most is not None:
             batches = islice(batches, max(1, at_most // (rows * length)))
         mine = score(model, islice(batches, ranks.rank, None, ranks.world), self.loop.objective, self.loop.precision)
-        nats, targets = (sum(column) for column in zip(*ranks.gather([mine.nats, mine.targets]), strict=True))
+        nats, targets = (sum(column) for column in zip(*ranks.gather([mine.nats, float(mine.targets)]), strict=True))
         whole = Score(nats, int(targets))
         share = whole.targets / (len(self.corpus.validation) - 1)
         line = self._stamp() | {

@@ -66,4 +66,4 @@ def open_trackers(names: list[str], run: str, folder: Path, config: dict[str, An
 
 
 def _numbers(line: dict[str, Any]) -> dict[str, float]:
-    return {key: value for key, value in line.items() if key != "step" and isinstance(value, int | float)}
+    return {key: float(value) for key, value in line.items() if key != "step" and isinstance(value, int | float)}
