@@ -48,10 +48,11 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def check(path: Path, expected: dict[str, Any], content: bool) -> None:
+def check(folder: Path, name: str, expected: dict[str, Any], content: bool) -> None:
     """Raise DamagedError if the file's size, or with `content` its hash, is not as expected."""
-    if not FILE_NAME.fullmatch(path.name):
-        raise DamagedError(f"{path.parent / INDEX} names a file {path.name!r} that no writer of ours makes. {AGAIN}")
+    if not FILE_NAME.fullmatch(name):
+        raise DamagedError(f"{folder / INDEX} names a file {name!r} that no writer of ours makes. {AGAIN}")
+    path = folder / name
     if not path.is_file():
         raise DamagedError(f"{path} is missing. {AGAIN}")
     size = path.stat().st_size

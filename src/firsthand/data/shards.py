@@ -63,7 +63,7 @@ class Tokens:
         dir = Path(dir)
         index = read_index(dir)
         for name, entry in index["files"].items():
-            check(dir / name, entry, verify)
+            check(dir, name, entry, verify)
         starts = load_array(dir / "documents.npy")
         shards: list[Ids] = [load_array(dir / name) for name in sorted(index["files"]) if name.startswith("tokens-")]
         if sum(len(shard) for shard in shards) != index["tokens"] or len(starts) != index["documents"]:
