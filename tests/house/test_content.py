@@ -9,7 +9,7 @@ UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib
 UNSAFE_CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "pandas.read_pickle"}
 
 # Absolute paths of somebody's machine, and where packages come from: both are the reader's own business.
-MACHINE = re.compile(r"(?<![\w.~*-])/(?:home|Users|root|work|farm)/\w")
+MACHINE = re.compile(r"(?<![\w.~*-])/(?:(?:home|Users)/\w{2,}|(?:root|work|farm)/\w)")
 REGISTRY = re.compile(r"index[-_]url|find[-_]links|trusted[-_]host|pythonhosted\.org|download\.pytorch\.org")
 
 
@@ -113,6 +113,8 @@ def _can_fail(function: ast.FunctionDef) -> bool:
             return True
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func).rpartition(".")[2].lstrip("_")
+            if any(ast.unparse(word) == "check=True" for word in node.keywords):
+                return True
             if name in ("raises", "warns", "fail") or name.startswith(("assert", "check", "expect")):
                 return True
     return False

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import firsthand
+from firsthand.text.sources import Source
 
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", flags=re.MULTILINE)
@@ -26,6 +27,7 @@ PAGES = {
     "NORMS": "model.md",
     "ACTIVATIONS": "model.md",
     "INITIALIZERS": "model.md",
+    "VERSIONS": "model.md",
     "OBJECTIVES": "training.md",
     "OPTIMIZERS": "training.md",
     "SCHEDULES": "training.md",
@@ -44,11 +46,14 @@ def _anchor(heading: str) -> str:
 
 
 def _tables() -> dict[str, set[str]]:
-    """Every public table of the package: a dict with an upper-case name whose keys are names."""
+    """Every table of parts: a public dict in capitals whose values build or do something. Apps have no parts."""
     tables: dict[str, set[str]] = {}
     for module in pkgutil.walk_packages(firsthand.__path__, "firsthand."):
+        if module.name.startswith(("firsthand.experiments", "firsthand.cli")):
+            continue
         for name, value in vars(importlib.import_module(module.name)).items():
-            if name.isupper() and not name.startswith("_") and isinstance(value, dict) and value:
+            parts = list(value.values()) if name.isupper() and isinstance(value, dict) else []
+            if parts and name[0] != "_" and all(callable(part) or isinstance(part, dict | Source) for part in parts):
                 tables[name] = {str(key) for key in value}
     return tables
 
