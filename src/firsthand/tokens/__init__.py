@@ -1,12 +1,12 @@
 """From text to ids and back: five kinds of tokenizer behind one protocol, all trained by the code in this folder."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from firsthand.errors import UserError
 from firsthand.tokens import file
-from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, fingerprint
+from firsthand.tokens.base import END_OF_TEXT, Ids, TableTokenizer, fingerprint
 from firsthand.tokens.bpe import BPETokenizer
 from firsthand.tokens.byte import ByteTokenizer
 from firsthand.tokens.char import CharTokenizer
@@ -30,11 +30,11 @@ class Tokenizer(Protocol):
     @property
     def end_of_text(self) -> int: ...
     def encode(self, text: str) -> list[int]: ...
-    def decode(self, ids: Iterable[int]) -> str: ...
-    def decode_bytes(self, ids: Iterable[int]) -> bytes: ...
+    def decode(self, ids: Ids) -> str: ...
+    def decode_bytes(self, ids: Ids) -> bytes: ...
     def save(self, folder: str | Path) -> None: ...
     @classmethod
-    def load(cls, folder: str | Path) -> Self: ...
+    def load(cls, folder: str | Path) -> "Tokenizer": ...
 
 
 TOKENIZERS: dict[str, type[TableTokenizer]] = {

@@ -6,7 +6,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
 
 from firsthand.errors import UserError
 from firsthand.tokens import file
@@ -14,6 +16,7 @@ from firsthand.tokens.splits import Split, split_of
 
 END_OF_TEXT = "<|endoftext|>"
 DEFAULT_SIZE = 8192
+Ids: TypeAlias = Iterable[int] | np.ndarray
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
@@ -28,11 +31,6 @@ def to_bytes(text: str) -> bytes:
         return _NO_BYTES.sub("\ufffd", text).encode(errors="surrogateescape")
 
 
-def storable(text: str) -> bool:
-    """Whether a file can hold `text`: lone surrogates have no UTF-8."""
-    return text.isprintable() or not any("\ud800" <= char <= "\udfff" for char in text)
-
-
 def with_end(names: Sequence[str]) -> list[str]:
     """The special tokens to train with: <|endoftext|> comes first where it was left out."""
     return list(names) if END_OF_TEXT in names else [END_OF_TEXT, *names]
@@ -45,7 +43,7 @@ def special_names(names: Iterable[str], split: Split) -> list[str]:
     """
     names = list(names)
     for name in names:
-        if len(split.pieces(name)) < 2 or not storable(name):
+        if len(split.pieces(name)) < 2 or not file.storable(name):
             raise UserError(
                 f"{name!r} cannot be a special token, because ordinary text could produce it. "
                 f"Give it a name with brackets, such as <|name|>."
@@ -59,8 +57,8 @@ class TableTokenizer(ABC):
     kind: ClassVar[str]
     model: ClassVar[str]
     """The type of the model in tokenizer.json."""
-    splits: ClassVar[tuple[str, ...]]
-    """The names in SPLITS of the ways to cut that this kind knows."""
+    splits: ClassVar[tuple[Split, ...]]
+    """The ways to cut that this kind knows."""
 
     def __init__(self, tokens: Sequence[bytes], special_tokens: Mapping[str, int], split: Split) -> None:
         self.split = split
@@ -89,14 +87,14 @@ class TableTokenizer(ABC):
 
     @classmethod
     @abstractmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+    def from_json(cls, tree: Mapping[str, Any]) -> "TableTokenizer":
         """The tokenizer that `to_json` described."""
 
     @classmethod
     @abstractmethod
     def train(
         cls, texts: Iterable[str], vocab_size: int | None = None, special_tokens: Sequence[str] = (END_OF_TEXT,)
-    ) -> Self:
+    ) -> "TableTokenizer":
         """Learn the tokens of `texts`. `vocab_size` counts all of them, special ones too.
 
         UserError if the texts cannot give so many, with the largest number that they can.
@@ -109,7 +107,7 @@ class TableTokenizer(ABC):
             raise UserError(f"This tokenizer has no {END_OF_TEXT} token; train it with that among its special_tokens.")
         return self.special_tokens[END_OF_TEXT]
 
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+    def decode_bytes(self, ids: Ids) -> bytes:
         """The bytes of `ids`, special tokens by name. UserError on an id out of range."""
         ids = list(ids)
         tokens = self.tokens
@@ -121,7 +119,7 @@ class TableTokenizer(ABC):
             )
         return b"".join([tokens[id] for id in ids])
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Ids) -> str:
         """The text of `ids`; bytes that are no UTF-8 become U+FFFD. UserError on an id out of range."""
         return self.decode_bytes(ids).decode(errors="replace")
 
@@ -130,7 +128,7 @@ class TableTokenizer(ABC):
         file.write(self.to_json(), Path(folder))
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> "TableTokenizer":
         """Read what `save` wrote. DamagedError or UserError for any other file."""
         tree = file.read(Path(folder))
         if not cls.fits(tree):

@@ -10,19 +10,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count, pairwise
-from typing import Any, Self
+from typing import Any
 
 from firsthand.errors import DamagedError, UserError, suggest
 from firsthand.tokens import file
 from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, check_size, special_names, to_bytes, with_end
 from firsthand.tokens.chain import END, Chain, Pair
-from firsthand.tokens.splits import SPLITS, Split, byte_level, split_of
+from firsthand.tokens.splits import CL100K, GPT2, Split, byte_level, split_of
 
 ALPHABET = bytes.maketrans(file.BYTES, bytes(range(256)))
 """byte -> id: the first 256 ids are the bytes in GPT-2's order, which also decides ties."""
 LONG = 64
 NEVER = 1 << 62
-GPT2 = SPLITS["gpt2"]
 
 
 def count_pairs(ids: Sequence[int]) -> Counter[Pair]:
@@ -146,7 +145,7 @@ class BPETokenizer(TableTokenizer):
 
     kind = "bpe"
     model = "BPE"
-    splits = ("gpt2", "cl100k")
+    splits = (GPT2, CL100K)
 
     def __init__(
         self, tokens: Sequence[bytes], merges: Mapping[Pair, int], special_tokens: Mapping[str, int], split: Split
@@ -160,7 +159,7 @@ class BPETokenizer(TableTokenizer):
     @classmethod
     def of_merges(
         cls, merges: Sequence[Pair], special_tokens: Sequence[str] = (END_OF_TEXT,), split: Split = GPT2
-    ) -> Self:
+    ) -> "BPETokenizer":
         """GPT-2's layout: 256 bytes in the order of ALPHABET, then the merges, then the special tokens."""
         tokens = [bytes([b]) for b in file.BYTES]
         for first, second in merges:
@@ -175,12 +174,13 @@ class BPETokenizer(TableTokenizer):
         vocab_size: int | None = None,
         special_tokens: Sequence[str] = (END_OF_TEXT,),
         split: str = "gpt2",
-    ) -> Self:
+    ) -> "BPETokenizer":
         """`split` is "gpt2" or "cl100k", or UserError. So many merges that `vocab_size` is filled exactly, or UserError
         with the largest size that `texts` support; absent: as many as they do, at most 8192 tokens."""
-        if split not in cls.splits:
-            raise UserError(f"There is no split pattern {split!r} for BPE. {suggest(split, cls.splits)}")
-        cut, names = SPLITS[split], with_end(special_tokens)
+        known = {each.name: each for each in cls.splits}
+        if split not in known:
+            raise UserError(f"There is no split pattern {split!r} for BPE. {suggest(split, known)}")
+        cut, names = known[split], with_end(special_tokens)
         fixed = 256 + len(special_names(names, cut))
         size = check_size(vocab_size, fixed, sys.maxsize, "byte-level BPE")
         pieces = {to_bytes(piece): n for piece, n in cut.count(texts).items()}
@@ -201,7 +201,7 @@ class BPETokenizer(TableTokenizer):
         return file.tree(model, self.split.to_json(), byte_level(use_regex=True), self.special_tokens)
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+    def from_json(cls, tree: Mapping[str, Any]) -> "BPETokenizer":
         names, special = file.vocabulary(tree)
         split = split_of(tree.get("pre_tokenizer"), cls.splits)
         assert split is not None, "a file of another kind was not sent here"

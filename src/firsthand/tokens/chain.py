@@ -67,4 +67,4 @@ class Chain:
         self.symbols[second] -= merged
         self.symbols[new_id] += merged
         self._where.update(born)
-        return set(born)
+        return {pair for pair in born if counts[pair]}  # in a b a b, (ab, a) is born and gone again

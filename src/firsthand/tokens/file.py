@@ -20,6 +20,11 @@ _VISIBLE = dict(zip(BYTES, map(chr, [*_PRINTABLE, *range(256, 324)]), strict=Tru
 _BYTE = {char: byte for byte, char in _VISIBLE.items()}
 
 
+def storable(text: str) -> bool:
+    """Whether a file can hold `text`: lone surrogates have no UTF-8."""
+    return text.isprintable() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def show(token: bytes) -> str:
     """Any bytes as visible characters, as GPT-2's vocabulary writes them: a space is Ġ."""
     return "".join(map(_VISIBLE.__getitem__, token))
@@ -79,10 +84,10 @@ def bpe_merges(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     merges = model.get("merges")
     if not isinstance(merges, list) or len(merges) > LARGEST_VOCABULARY:
         _damaged(f"its merges are no list of at most {LARGEST_VOCABULARY}")
-    pairs = [tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in merges]
-    if any(len(pair) != 2 or not all(isinstance(part, str) for part in pair) for pair in pairs):
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    if not all(isinstance(pair, list) and [type(part) for part in pair] == [str, str] for pair in pairs):
         _damaged("a merge is not two tokens")
-    return pairs
+    return [(first, second) for first, second in pairs]
 
 
 def write(content: dict[str, Any], folder: Path) -> None:
@@ -138,6 +143,8 @@ def vocabulary(content: Mapping[str, Any]) -> tuple[list[str], dict[str, int]]:
     ordinary = {token: id for token, id in vocab.items() if token not in special}
     size = len(ordinary) + len(special)
     by_id: dict[Any, str] = {id: token for token, id in [*ordinary.items(), *special.items()] if type(id) is int}
+    if "" in vocab or not all(storable(token) for token in by_id.values()):
+        _damaged("a token is empty, or has characters that no file can hold")
     if len(by_id) != size or (size and not (min(by_id) == 0 and max(by_id) == size - 1)):
         _damaged(f"its ids are not 0 to {size - 1}, each once")
     if any(len(token) > LONGEST_TOKEN for token in by_id.values()):

@@ -68,8 +68,8 @@ class Split:
 
     def to_json(self) -> dict[str, Any]:
         """The `pre_tokenizer` of tokenizer.json."""
-        if self.name in ("gpt2", "whole"):
-            return byte_level(use_regex=self.name == "gpt2")
+        if self in (GPT2, WHOLE):
+            return byte_level(use_regex=self is GPT2)
         split = {"type": "Split", "pattern": {"Regex": self.pattern}, "behavior": "Isolated", "invert": False}
         if self.byte_level:
             return {"type": "Sequence", "pretokenizers": [split, byte_level(use_regex=False)]}
@@ -81,38 +81,32 @@ def byte_level(use_regex: bool) -> dict[str, Any]:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
-_WORD_COARSE = f" ?[^{WHITE}]++|[{WHITE}]++"
-
-SPLITS = {
-    split.name: split
-    for split in (
-        Split(
-            "gpt2",
-            r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-            f" ?[^{WHITE}]++|[{WHITE}]+(?![^{WHITE}])|[{WHITE}]+",
-            byte_level=True,
-        ),
-        Split(
-            "cl100k",
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-            r"|\s*[\r\n]+|\s+(?!\S)|\s+",
-            # punctuation takes the line ends after it, so a chunk may go on past a line end, never past a letter's
-            f"[{WHITE}]*+[^{WHITE}]++(?:(?<![A-Za-z0-9])[\\r\\n][{WHITE}]*+[^{WHITE}]*+)*+|[{WHITE}]++",
-            byte_level=True,
-        ),
-        Split("words", r"[\p{L}\p{M}\p{N}_]+|\s+|[^\s\p{L}\p{M}\p{N}_]+", _WORD_COARSE),
-        # at most 64 characters a word and one a punctuation mark: no word is unknown for its length alone
-        Split("wordpiece", r"[\p{L}\p{M}\p{N}_]{1,64}|\s{1,64}|[^\s\p{L}\p{M}\p{N}_]", _WORD_COARSE),
-        Split("characters", r"[\s\S]", r"[\s\S]"),
-        Split("whole", r"[\s\S]+", r"[\s\S]{1,65536}", byte_level=True),
-    )
-}
+GPT2 = Split(
+    "gpt2",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    f" ?[^{WHITE}]++|[{WHITE}]+(?![^{WHITE}])|[{WHITE}]+",
+    byte_level=True,
+)
+CL100K = Split(
+    "cl100k",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+    # punctuation takes the line ends after it, so a chunk may go on past a line end, but never one after a letter
+    f"[{WHITE}]*+[^{WHITE}]++(?:(?<![A-Za-z0-9])[\\r\\n][{WHITE}]*+[^{WHITE}]*+)*+|[{WHITE}]++",
+    byte_level=True,
+)
+_WORD_CHUNKS = f" ?[^{WHITE}]++|[{WHITE}]++"
+WORDS = Split("words", r"[\p{L}\p{M}\p{N}_]+|\s+|[^\s\p{L}\p{M}\p{N}_]+", _WORD_CHUNKS)
+# at most 64 characters a word and one a mark, so that no word is unknown for its length alone
+WORDPIECE = Split("wordpiece", r"[\p{L}\p{M}\p{N}_]{1,64}|\s{1,64}|[^\s\p{L}\p{M}\p{N}_]", _WORD_CHUNKS)
+CHARACTERS = Split("characters", r"[\s\S]", r"[\s\S]")
+WHOLE = Split("whole", r"[\s\S]+", r"[\s\S]{1,65536}", byte_level=True)
 
 
-def split_of(tree: object, valid: Iterable[str]) -> Split | None:
-    """Which of the known splits `tree`, a file's pre_tokenizer, is; None if none of the `valid` ones."""
+def split_of(tree: object, known: Iterable[Split]) -> Split | None:
+    """Which of the `known` splits `tree`, a file's pre_tokenizer, is; None if it is another."""
     wanted = _plain(tree)
-    return next((SPLITS[name] for name in valid if _plain(SPLITS[name].to_json()) == wanted), None)
+    return next((split for split in known if _plain(split.to_json()) == wanted), None)
 
 
 def _plain(tree: object) -> object:

@@ -9,18 +9,17 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Any, Self
+from typing import Any
 
 from firsthand.errors import DamagedError, UserError
 from firsthand.tokens import file
-from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, check_size, special_names, storable, with_end
+from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, check_size, special_names, with_end
 from firsthand.tokens.chain import Chain, Pair
-from firsthand.tokens.splits import SPLITS
+from firsthand.tokens.splits import WORDPIECE
 
 UNKNOWN = "[UNK]"
 MARK = "##"
 LONGEST_WORD = 100  # of a file; the split makes none longer than 64
-SPLIT = SPLITS["wordpiece"]
 
 
 def wordpiece_score(pair: int, left: int, right: int) -> float:
@@ -67,8 +66,10 @@ def learn_wordpieces(words: Mapping[str, int], alphabet: Sequence[str], limit: i
                 holders[pair[1]].add(pair)
 
     compete(list(chain.counts))
-    while least and len(tokens) < limit:
+    while len(tokens) < limit:
         if not heap:
+            if least < 2:
+                break
             least //= 2
             compete(chain.counts)
             continue
@@ -86,24 +87,24 @@ class WordPieceTokenizer(TableTokenizer):
 
     kind = "wordpiece"
     model = "WordPiece"
-    splits = ("wordpiece",)
+    splits = (WORDPIECE,)
 
     def __init__(self, pieces: Sequence[str], special_tokens: Sequence[str] = (END_OF_TEXT,)) -> None:
         self.vocab = {piece: id for id, piece in enumerate([*pieces, UNKNOWN])}
         size = len(self.vocab)
-        special = {name: size + i for i, name in enumerate(special_names(special_tokens, SPLIT))}
+        special = {name: size + i for i, name in enumerate(special_names(special_tokens, WORDPIECE))}
         texts = [piece.removeprefix(MARK) if len(piece) > len(MARK) else piece for piece in pieces]
-        super().__init__([text.encode() for text in (*texts, UNKNOWN, *special)], special, SPLIT)
+        super().__init__([text.encode() for text in (*texts, UNKNOWN, *special)], special, WORDPIECE)
 
     @classmethod
     def train(
         cls, texts: Iterable[str], vocab_size: int | None = None, special_tokens: Sequence[str] = (END_OF_TEXT,)
-    ) -> Self:
+    ) -> "WordPieceTokenizer":
         """`vocab_size` is filled exactly, or UserError with the largest that `texts` support (absent: as many as they
         do, at most 8192). All characters are tokens, or the most frequent where they would fill the vocabulary."""
         names = with_end(special_tokens)
-        fixed = len(special_names(names, SPLIT)) + 1
-        words = {word: n for word, n in SPLIT.count(texts).items() if storable(word)}
+        fixed = len(special_names(names, WORDPIECE)) + 1
+        words = {word: n for word, n in WORDPIECE.count(texts).items() if file.storable(word)}
         counts = _alphabet(words)
         room = check_size(vocab_size, fixed + 2, sys.maxsize, "WordPiece") - fixed
         frequent = sorted(counts, key=lambda piece: (-counts[piece], piece))
@@ -126,10 +127,10 @@ class WordPieceTokenizer(TableTokenizer):
         }
         unmark = {"type": "Replace", "pattern": {"Regex": f"^{MARK}"}, "content": ""}
         decoder = {"type": "Sequence", "decoders": [unmark, {"type": "Fuse"}]}
-        return file.tree(model, SPLIT.to_json(), decoder, self.special_tokens)
+        return file.tree(model, self.split.to_json(), decoder, self.special_tokens)
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Self:
+    def from_json(cls, tree: Mapping[str, Any]) -> "WordPieceTokenizer":
         tokens, special = file.vocabulary(tree)
         size = len(tokens) - len(special) - 1
         model = tree["model"]

