@@ -60,9 +60,9 @@ class Position(nn.Module):
         return heads
 
     def bias(
-        self, query_index: Int[Tensor, "rows query"], key_index: Int[Tensor, "rows key"]
+        self, query_index: Int[Tensor, "query_rows query"], key_index: Int[Tensor, "key_rows key"]
     ) -> Float[Tensor, "rows heads query key"] | None:
-        """Added to the attention scores; None adds nothing."""
+        """Added to the attention scores; None adds nothing. Either index has one row where all rows agree."""
         return None
 
 

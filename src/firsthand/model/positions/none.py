@@ -5,3 +5,6 @@ from firsthand.model import Position
 
 class NoPosition(Position):
     """The identity in every way."""
+
+    def __init__(self) -> None:
+        super().__init__()
