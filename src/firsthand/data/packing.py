@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from firsthand.errors import UserError
 from firsthand.types import IGNORE
 
 
@@ -22,7 +23,7 @@ def windows(
     """
     targets = len(ids) - 1
     if targets < 1:
-        raise ValueError(f"{len(ids)} tokens hold no target; a window needs at least 2.")
+        raise UserError(f"{len(ids)} token(s) hold no target: a window needs at least 2. Give more text.")
     step = stride or context_length
     count = 1 + max(0, -(-(targets - context_length) // step)) if step <= context_length else -(-targets // step)
     start = torch.arange(count, device=ids.device).unsqueeze(1) * step
