@@ -21,10 +21,19 @@ app.command()(demo.demo)
 app.add_typer(runs.app, name="runs")
 
 
+def prepare_environment() -> None:
+    """What torch reads when it is loaded, unless the user has set it: measured in docs/training.md.
+
+    Large tensors lie on huge pages, which saves most page faults. Threads that wait for each other sleep: while they
+    spin, any other program that wants a core slows training down many times.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The program `firsthand`. `--debug` anywhere shows tracebacks; exit codes stand in docs/training.md."""
-    # large tensors on huge pages: torch reads it before its first one; measured in docs/training.md
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    prepare_environment()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
