@@ -68,7 +68,8 @@ class WordNGrams:
         """-log2 P(piece | the pieces before it) for each."""
         spelling = self.spell(sorted({piece for piece in pieces if piece not in self.ids}))
         choice = self.words.probabilities(self.sequence(pieces), base=1 / self.n_symbols)
-        return np.array([spelling.get(piece, 0.0) for piece in pieces]) - np.log2(choice)
+        bits: Shares = np.array([spelling.get(piece, 0.0) for piece in pieces]) - np.log2(choice)
+        return bits
 
     def spell(self, pieces: list[bytes]) -> dict[bytes, float]:
         """-log2 P(the bytes of a piece and its end | its shape) for each."""

@@ -54,7 +54,7 @@ class NGrams:
 
     def probabilities(self, text: Sequences, base: float | Shares) -> Shares:
         """P(symbol | the symbols before it in its sequence) for every symbol of `text`; `base` is P_0 of each."""
-        probability = np.broadcast_to(np.float64(base), text.symbols.shape)
+        probability: Shares = np.broadcast_to(np.float64(base), text.symbols.shape)
         for length, order in enumerate(self.orders, start=1):
             probability = order.interpolate(self._keys(length, text), probability)
         return probability
