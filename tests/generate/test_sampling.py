@@ -155,7 +155,7 @@ def test_v11_numbers_depend_on_seed_sequence_and_position_alone():
 
 @pytest.mark.parametrize("axis", ["seed", "sequence", "position"])
 def test_numbers_are_uniform_and_independent_along_every_axis(axis):
-    n = 1 << 14
+    n = 1 << 12
     if axis == "position":
         numbers = keyed_uniform(1, [4], [0], n)[0]
     elif axis == "sequence":
