@@ -38,7 +38,7 @@ def test_python_skips_what_cannot_be_decoded_and_says_when_there_is_nothing(tmp_
     monkeypatch.setattr(corpora, "sysconfig", SimpleNamespace(get_paths=lambda: {"stdlib": str(tmp_path)}))
     with pytest.raises(UserError, match="has no library sources"):
         next(corpora.python())
-    (tmp_path / "bad.py").write_bytes(b"# coding: nonsense\n")
+    (tmp_path / "bad.py").write_bytes(b"\xef\xbb\xbf# coding: latin-1\n")
     (tmp_path / "latin.py").write_bytes("# coding: latin-1\n# é\n".encode("latin-1"))
     (tmp_path / "worse.py").write_bytes(b"\xff\xfe\n")
     assert [document.text for document in corpora.python()] == ["# coding: latin-1\n# é\n"]

@@ -157,9 +157,7 @@ def _fitted(
         return chain(few, documents), fractions
     fits = fitted((document.text for document in few), fractions)
     if any(abs(fits[split] - fractions[split]) > 1e-9 for split in fits):
-        notes.append(
-            f"With {len(few)} documents the shares could not be kept; one was moved so that no split is empty."
-        )
+        notes.append(f"With {len(few)} documents the shares could not be kept: no split may be empty.")
     return iter(few), fits
 
 

@@ -93,7 +93,7 @@ class Writer:
         self._zstd = zstd
         self._names = splits
         self._open = contextlib.ExitStack()
-        self._files: dict[str, tuple[BinaryIO, Path]] = {}
+        self._files: dict[str, tuple[Any, Path]] = {}
         self.splits: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> "Writer":
@@ -134,11 +134,11 @@ class Writer:
         else:
             self._partial.rename(self.folder)
 
-    def _opened(self, path: Path) -> BinaryIO:
+    def _opened(self, path: Path) -> Any:
         file: Any = self._open.enter_context(path.open("wb"))
         if self._zstd:
             file = self._open.enter_context(_compressed(file))
-        return cast(BinaryIO, file)
+        return file
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
@@ -154,10 +154,10 @@ def _check_free(folder: Path, overwrite: bool) -> None:
 
 def _compressed(file: BinaryIO) -> Any:
     try:
-        import pyarrow
+        import zstandard
     except ImportError as error:
-        raise UserError("Writing .zst needs pyarrow. Install it: pip install 'firsthand[data]'.") from error
-    return pyarrow.CompressedOutputStream(file, "zstd")
+        raise UserError("Writing .zst needs zstandard. Install it: pip install 'firsthand[data]'.") from error
+    return zstandard.ZstdCompressor().stream_writer(file, closefd=False)
 
 
 def _line(document: Document) -> bytes:
