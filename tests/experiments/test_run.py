@@ -159,6 +159,14 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(recipe, tmp_pa
     assert "continuing after step 7" in notes
 
 
+def test_nothing_starts_anew_when_every_checkpoint_is_damaged(recipe, tmp_path):
+    execute(tree(recipe, "train.steps=3"))
+    for manifest in (tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"):
+        manifest.write_text("{}")
+    with pytest.raises(DamagedError, match="--fresh"):
+        execute(tree(recipe), resume=True)
+
+
 def test_an_existing_run_is_not_overwritten_by_accident(recipe, tmp_path):
     execute(tree(recipe, "train.steps=2"))
     with pytest.raises(UserError, match="--resume"):

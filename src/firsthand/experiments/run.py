@@ -8,7 +8,7 @@ import torch
 
 from firsthand import assemble, checkpoint
 from firsthand.config import Config
-from firsthand.errors import Stopped
+from firsthand.errors import DamagedError, Stopped
 from firsthand.experiments import corpus as corpus_module
 from firsthand.experiments.corpus import Corpus
 from firsthand.experiments.folder import RunFolder
@@ -37,6 +37,7 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
     with ranks(config.train.device) as group, StopFlag() as stop:
         folder = RunFolder(config.run.folder)
         show = show if show is not None and group.first else Silent()
+        continuing = resume and folder.used
         if group.first:
             _open_folder(folder, config, resume, fresh, show)
             corpus_module.make(config, folder.data, show.note)
@@ -46,7 +47,7 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         loop = _loop(config, corpus, group, show)
         loop.stop = lambda: stop.wanted
         loop.progress = Progress(seconds=time.perf_counter() - started)
-        if resume:
+        if continuing:
             _restore(loop, folder, show)
         watch = _watch(loop, config, corpus, folder, show)
         try:
@@ -95,10 +96,13 @@ def _loop(config: Config, corpus: Corpus, group: Ranks, show: Show) -> Loop:
 
 
 def _restore(loop: Loop, folder: RunFolder, show: Show) -> None:
-    """Put the newest valid checkpoint's weights, optimizer state and progress into the loop, if there is one."""
+    """Put the newest valid checkpoint's weights, optimizer state and progress into the loop."""
     saved = checkpoint.latest(folder.checkpoints, show.note)
     if saved is None:
-        return
+        raise DamagedError(
+            f"No checkpoint in {folder.checkpoints} is intact, so there is nothing to resume; the damaged ones are kept "
+            "there as bad-step-…. Start anew with --fresh, which moves the folder aside."
+        )
     assemble.load_weights(loop.model, saved.model, str(saved.path))
     load_state_tensors(loop.optimizer, loop.model.named_parameters(), saved.optimizer)
     loop.progress = Progress(**saved.loop["progress"])
