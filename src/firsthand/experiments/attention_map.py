@@ -77,9 +77,9 @@ def draw(tokens: list[str], maps: Maps, title: str = "Where each token (row) loo
                 axes.set_yticks(range(length), words)
             if layer == layers - 1:
                 axes.set_xticks(range(length), words, rotation=90)
-        shares = [0, 0.05, 0.25, 0.5, 1]
-        bar = picture.colorbar(drawn, ax=grid, fraction=0.02, aspect=35, pad=0.015, ticks=np.sqrt(shares))
-        bar.ax.set_yticklabels([f"{share:.0%}" for share in shares], fontsize=8)
+        marks = [0, 0.05, 0.25, 0.5, 1]
+        bar = picture.colorbar(drawn, ax=grid, fraction=0.02, aspect=35, pad=0.015, ticks=np.sqrt(marks))
+        bar.ax.set_yticklabels([f"{share:.0%}" for share in marks], fontsize=8)
         bar.set_label("share of the row's attention", fontsize=8)
         bar.outline.set_visible(False)
         picture.suptitle(printable(title), x=0.01, ha="left", fontsize=12.5, fontweight="bold")

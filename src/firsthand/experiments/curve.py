@@ -38,6 +38,8 @@ def curve(values: Sequence[float], width: int, height: int, filled: float = 1.0,
 def _resample(points: np.ndarray, columns: int) -> np.ndarray:
     """Means of equal stretches where there are more points than columns, else straight lines between them."""
     if len(points) <= columns:
-        return np.interp(np.linspace(0, 1, columns), np.linspace(0, 1, len(points)), points)
-    edges = np.linspace(0, len(points), columns + 1).astype(int)
-    return np.add.reduceat(points, edges[:-1]) / np.diff(edges)
+        levels: np.ndarray = np.interp(np.linspace(0, 1, columns), np.linspace(0, 1, len(points)), points)
+    else:
+        edges = np.linspace(0, len(points), columns + 1).astype(int)
+        levels = np.add.reduceat(points, edges[:-1]) / np.diff(edges)
+    return levels

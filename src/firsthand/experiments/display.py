@@ -127,7 +127,7 @@ class Display:
 
     def _bar(self, width: int) -> Table:
         bar = Table.grid(expand=True, padding=(0, 1, 0, 0))
-        cells: list[RenderableType] = [ProgressBar(total=1.0, completed=self._fraction)]
+        cells: list[RenderableType] = [ProgressBar(total=1.0, completed=self._fraction, complete_style="cyan")]
         if width >= 40:
             bar.add_column(no_wrap=True)
             cells.insert(0, Text(tidy(self._title), style="bold", overflow="ellipsis"))

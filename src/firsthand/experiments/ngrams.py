@@ -90,7 +90,8 @@ class _Order:
     def interpolate(self, keys: Integers, lower: Shares) -> Shares:
         """P_k of the n-grams `keys`, given P_{k-1} of the same symbols."""
         gamma = _look_up(self.contexts, self.gamma, keys // self.radix, absent=1.0)
-        return _look_up(self.keys, self.mass, keys, absent=0.0) + gamma * lower
+        probability: Shares = _look_up(self.keys, self.mass, keys, absent=0.0) + gamma * lower
+        return probability
 
 
 def discounts(counts: Integers) -> Shares:

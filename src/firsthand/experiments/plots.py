@@ -20,7 +20,7 @@ Axes: TypeAlias = Any
 # Okabe and Ito's palette, which colour-blind readers can tell apart, in the order of contrast on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, PALE = "#333333", "#E4E4E4"
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the picture is the same everywhere
     "font.size": 9.5,
     "axes.facecolor": "white",
