@@ -5,7 +5,7 @@ import torch
 
 from firsthand.errors import UserError
 from firsthand.generate import reference
-from firsthand.generate.decode import Generation, generate
+from firsthand.generate.decode import Generation, generate, sequence_of
 from firsthand.generate.sampling import sample
 from firsthand.model.make import build_model
 from firsthand.types import Place
@@ -139,16 +139,24 @@ def test_v11_one_seed_one_text():
 
 def test_v11_going_on_from_the_middle_gives_the_same_text():
     model = make()
-    whole, _ = run(model, [[1, 2, 3]], 12, seed=4)
-    half, _ = run(model, [[1, 2, 3]], 5, seed=4)
-    assert run(model, half.ids, 7, seed=4)[0].ids == whole.ids
+    whole, _ = run(model, [[1, 2, 3]], 12, seed=4, sequences=[8])
+    half, _ = run(model, [[1, 2, 3]], 5, seed=4, sequences=[8])
+    assert run(model, half.ids, 7, seed=4, sequences=[8])[0].ids == whole.ids
 
 
 def test_v11_copies_of_a_prompt_differ_and_each_is_its_own_sequence():
     model = make()
     generation, _ = run(model, [[1, 2], [3], [1, 2]], 12, seed=4)
     assert generation.ids[0] != generation.ids[2]
-    assert run(model, [[1, 2]], 12, seed=4, sequences=[1])[0].ids[0] == generation.ids[2]
+    assert run(model, [[1, 2]], 12, seed=4, sequences=[sequence_of([1, 2], copy=1)])[0].ids[0] == generation.ids[2]
+
+
+def test_different_prompts_do_not_share_their_random_numbers():
+    model = make()
+    model.head = lambda x: torch.zeros(len(x), model.vocab_size)  # so that only the numbers decide
+    generation, _ = run(model, [[1], [2], [3]], 16, seed=4)
+    drawn = [ids[1:] for ids in generation.ids]
+    assert max(sum(a == b for a, b in zip(drawn[i], drawn[j], strict=True)) for i, j in [(0, 1), (0, 2), (1, 2)]) < 6
 
 
 def test_steps_give_each_living_row_its_new_id():

@@ -3,6 +3,7 @@
 `reference.py` is the same without the memory.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,8 +39,8 @@ def generate(
 
     A row comes out as it would alone (up to rounding in near-ties): shorter prompts are padded on the left where
     nobody looks, and the random number behind a token depends on `seed`, the row's entry in `sequences` and the
-    token's position. By default a sequence is the number of equal prompts before it, so that copies of a prompt
-    differ and neighbours change nothing.
+    token's position. By default a sequence is a hash of the prompt and of how many before it are the same, so that
+    neighbours change nothing and copies of a prompt differ.
 
     A prompt longer than the context keeps its last part (`dropped`). A text that outgrows the context goes on from
     its last half (`slid`): the model reads that half anew, from position 0, and forgets what came before.
@@ -85,7 +86,7 @@ class Generation(Iterator[list[int | None]]):
         self._max_tokens = max_tokens
         self._seed = seed
         self._stop_ids = frozenset(stop_ids)
-        self._sequences = list(_copies(prompts) if sequences is None else sequences)
+        self._sequences = list(_sequences(prompts) if sequences is None else sequences)
         self._sampling = sampling
         self._penalized = sampling.get("repetition_penalty", 1.0) != 1.0
         self._starts = list(self.dropped)  # where each row's window begins in its ids
@@ -203,9 +204,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _copies(prompts: Sequence[Sequence[int]]) -> Iterator[int]:
-    """For each prompt, how many before it are the same."""
+def sequence_of(prompt: Sequence[int], copy: int = 0) -> int:
+    """A number of 64 bits for this copy of a prompt: different prompts must not share their random numbers, or their
+    texts would resemble each other."""
+    return int.from_bytes(hashlib.blake2b(str((copy, *prompt)).encode(), digest_size=8).digest())
+
+
+def _sequences(prompts: Sequence[Sequence[int]]) -> Iterator[int]:
+    """For each prompt its number; the copy counts how many before it are the same."""
     before: Counter[tuple[int, ...]] = Counter()
     for prompt in map(tuple, prompts):
-        yield before[prompt]
+        yield sequence_of(prompt, before[prompt])
         before[prompt] += 1
