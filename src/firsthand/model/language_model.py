@@ -43,14 +43,15 @@ class LanguageModel(nn.Module):
         self.norm = norm
         self.unembedding = None if tied else nn.Linear(d_model, vocab_size, bias=False)
 
-    def forward(self, ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
-        """Logits of rows of one document each, from the first position on."""
-        place = Place.of(ids)
+    def forward(self, ids: Int[Tensor, "batch time"], place: Place | None = None) -> Float[Tensor, "batch time vocab"]:
+        """Logits over the token after each. By default each row is one document and begins at position 0."""
+        place = place or Place.of(ids)
         x, _, _ = self.trunk(self.embed(ids, place), place)
         return self.head(x)
 
     def embed(self, ids: Int[Tensor, "batch time"], place: Place) -> Float[Tensor, "batch time d_model"]:
-        return self.dropout(self.position.embed(self.embedding(ids), place.index))
+        x: Tensor = self.dropout(self.position.embed(self.embedding(ids), place.index))
+        return x
 
     def trunk(
         self, x: Float[Tensor, "batch time d_model"], place: Place, states: list[State] | None = None
@@ -66,12 +67,21 @@ class LanguageModel(nn.Module):
 
     def head(self, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
         """The final norm and the logits."""
-        weight = self.embedding.weight if self.unembedding is None else self.unembedding.weight
-        logits = F.linear(self.norm(x), weight)
-        return self.softcap * torch.tanh(logits / self.softcap) if self.softcap else logits
+        logits = F.linear(self.norm(x), self.head_weight)
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    @property
+    def head_weight(self) -> Float[Tensor, "vocab d_model"]:
+        """For losses that never hold all logits (`ops.cross_entropy.linear_cross_entropy`)."""
+        return self.embedding.weight if self.unembedding is None else self.unembedding.weight
 
     def initial_states(self, batch: int, length: int) -> list[State]:
-        """Empty states with room for `length` tokens in each of `batch` rows."""
+        """Empty states with room for `length` tokens in each of `batch` rows. UserError beyond the positions' table."""
+        if self.position.context_length is not None and length > self.position.context_length:
+            raise UserError(
+                f"A state for {length} tokens was asked for, but the model knows {self.position.context_length} "
+                f"positions. Ask for fewer, or train with a larger model.context_length."
+            )
         return [block.mixer.initial_state(batch, length) for block in self.blocks]  # type: ignore[union-attr, operator]
 
     def check(self, ids: Int[Tensor, "..."]) -> None:
@@ -79,6 +89,6 @@ class LanguageModel(nn.Module):
         if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
             worst = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
             raise UserError(
-                f"Token id {worst} is outside the model's vocabulary of {self.vocab_size} (0 to {self.vocab_size - 1}). "
+                f"Token id {worst} is outside the model's vocabulary, which is 0 to {self.vocab_size - 1}. "
                 f"Encode the text with the tokenizer that was saved with this model."
             )

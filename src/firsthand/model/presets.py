@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from firsthand.config import ModelNode
+from firsthand.config import ModelNode, parse
 from firsthand.errors import UserError, suggest
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -41,10 +41,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 def resolve(node: ModelNode | dict[str, Any]) -> dict[str, Any]:
     """Every field of the model: the given ones, else the preset's, else derived from them.
 
-    Derived: heads of size 64 where d_model allows it, d_ff = 4 · d_model. `tied` may stay None: then the vocabulary decides
-    (`build_model`). Resolving twice changes nothing.
+    Derived are heads of size 64 as far as d_model allows, and d_ff = 4 · d_model. `tied` may stay None: then the
+    vocabulary decides (`build_model`). Resolving twice changes nothing. UserError for what is unknown or impossible.
     """
-    fields = (node if isinstance(node, ModelNode) else ModelNode.model_validate(node)).model_dump(exclude_none=True)
+    node = node if isinstance(node, ModelNode) else parse({"model": node}, "The model").model
+    fields = node.model_dump(exclude_none=True)
     preset = fields["preset"]
     if preset not in PRESETS:
         raise UserError(f"model.preset: there is no preset called {preset!r}. {suggest(preset, PRESETS)}")

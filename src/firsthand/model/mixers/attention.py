@@ -91,7 +91,8 @@ class CausalSelfAttention(nn.Module):
 
 
 def split_heads(x: Float[Tensor, "batch time channels"], n_heads: int) -> Float[Tensor, "batch heads time d_head"]:
-    return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+    batch, time, channels = x.shape
+    return x.view(batch, time, n_heads, channels // n_heads).transpose(1, 2)
 
 
 def merge_heads(heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch time channels"]:

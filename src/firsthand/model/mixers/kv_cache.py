@@ -37,9 +37,14 @@ class KVCache:
         place: Place | None = None,
     ) -> tuple[Float[Tensor, "batch heads all d_head"], Float[Tensor, "batch heads all d_head"]]:
         """Store the new tokens and return the keys and values of all so far. UserError if there is no room."""
+        if self.length == 0 and self.keys.dtype != key.dtype:  # autocast decides only now
+            self.keys, self.values = self.keys.to(key.dtype), self.values.to(key.dtype)
         start, stop, room = self.length, self.length + key.shape[2], self.keys.shape[2]
         if stop > room:
-            raise UserError(f"The cache holds {room} tokens and {stop} were given. Ask for a state of that length.")
+            raise UserError(
+                f"The state has room for {room} tokens, and this would be token {stop}. "
+                f"Make it with initial_states(batch, length) for all the tokens to come."
+            )
         self.keys[:, :, start:stop] = key
         self.values[:, :, start:stop] = value
         if place is None:

@@ -9,7 +9,7 @@ from firsthand.errors import UserError
 
 
 def rows(table: Float[Tensor, "length d"], index: Int[Tensor, "rows time"]) -> Float[Tensor, "rows time d"]:
-    """table[index]. UserError where the index overruns the table (on a GPU torch's own assertion: asking would wait)."""
+    """table[index]. UserError where the index overruns the table; on a GPU torch's own error, for asking would wait."""
     # a tensor subclass (as used for counting) may hold no numbers
     if not torch.compiler.is_compiling() and type(index) is Tensor and index.device.type == "cpu" and index.numel():
         furthest = int(index.max())

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 
 import torch
 from jaxtyping import Bool, Float

@@ -19,49 +19,50 @@ def attention(
     softcap: float | None,
     dropout: float,
 ) -> Tensor:
+    """See `firsthand.ops.attention.attention`."""
     batch, heads, length, d_head = query.shape
     kv_heads, keys = key.shape[1], key.shape[2]
-    group = heads // kv_heads
-    if causal and length > 1:
-        own = _causal_bias(length, keys, query.dtype, query.device)
-        bias = own if bias is None else bias + own
-    if visible is not None:
-        hidden = torch.where(visible, 0.0, torch.finfo(query.dtype).min).to(query.dtype)
-        bias = hidden if bias is None else bias + hidden
     # the query heads that share a key head stand as one longer row
+    group = heads // kv_heads
     rows = query.reshape(batch * kv_heads, group * length, d_head)
     columns = key.reshape(batch * kv_heads, keys, d_head).transpose(1, 2)
-    scale = d_head**-0.5
-    if bias is None or softcap is not None:
-        scores = torch.bmm(rows * scale, columns)
-        if softcap is not None:
-            scores = softcap * torch.tanh(scores / softcap)
-        scores = scores if bias is None else scores + _as_rows(bias, batch, kv_heads, group, length, keys)
+    mask = _mask(query, keys, visible, causal, bias)
+    if mask is not None and mask.dim() == 2 and softcap is None:
+        scores = torch.baddbmm(mask.repeat(group, 1) if group > 1 else mask, rows, columns, alpha=d_head**-0.5)
     else:
-        scores = torch.baddbmm(
-            _as_rows(bias, batch, kv_heads, group, length, keys).to(rows.dtype), rows, columns, alpha=scale
-        )
-    weights = F.dropout(scores.softmax(-1), dropout) if dropout else scores.softmax(-1)
+        scores = torch.bmm(rows * d_head**-0.5, columns).view(batch, heads, length, keys)
+        scores = scores if softcap is None else softcap * torch.tanh(scores / softcap)
+        scores = scores if mask is None else scores.add_(mask)
+    weights = scores.softmax(-1)
+    weights = F.dropout(weights, dropout) if dropout else weights
+    weights = weights.view(batch * kv_heads, -1, keys)
     out = torch.bmm(weights, value.reshape(batch * kv_heads, keys, -1)).view(batch, heads, length, -1)
-    return out if visible is None else out.masked_fill(~_reads_something(visible, causal, length, keys), 0.0)
+    if visible is None:
+        return out
+    reads = visible & causal_mask(length, keys, keys - length, device=visible.device) if causal else visible
+    return out.masked_fill(~reads.any(-1, keepdim=True), 0.0)
 
 
-def _as_rows(bias: Tensor, batch: int, kv_heads: int, group: int, length: int, keys: int) -> Tensor:
-    """(…, query, key) as (batch · kv_heads or 1, group · length, key)."""
-    if bias.dim() == 2 and group == 1:
-        return bias
-    full = bias.expand(batch, kv_heads * group, length, keys)
-    return full.reshape(batch * kv_heads, group * length, keys)
-
-
-def _reads_something(visible: Tensor, causal: bool, length: int, keys: int) -> Tensor:
+def _mask(query: Tensor, keys: int, visible: Tensor | None, causal: bool, bias: Tensor | None) -> Tensor | None:
+    """What is added to the scores, (…, query, key), in their dtype; None adds nothing."""
+    length, lowest = query.shape[2], torch.finfo(query.dtype).min
+    mask = None if bias is None else bias.to(query.dtype)
     if causal and length > 1:
-        visible = visible & causal_mask(length, keys, keys - length, device=visible.device)
-    return visible.any(-1, keepdim=True)
+        # kept for all layers and steps, except in tracing: there query holds no numbers
+        real = type(query) is Tensor and not torch.compiler.is_compiling()
+        own = (_kept_mask if real else _causal_mask)(length, keys, query.dtype, query.device)
+        mask = own if mask is None else mask + own
+    if visible is not None:
+        zero = torch.zeros((), dtype=query.dtype, device=query.device)
+        mask = torch.where(visible, zero if mask is None else mask, lowest)
+    return mask
 
 
-@lru_cache(maxsize=32)
-def _causal_bias(length: int, keys: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """0 where the key may be read, the lowest number elsewhere; kept, since every layer and step wants the same."""
-    own = causal_mask(length, keys, keys - length, device=device)
-    return torch.zeros(length, keys, dtype=dtype, device=device).masked_fill_(~own, torch.finfo(dtype).min)
+def _causal_mask(length: int, keys: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """0 where the key may be read, the lowest number elsewhere."""
+    with torch.inference_mode(False):  # a kept tensor may meet gradients later
+        own = causal_mask(length, keys, keys - length, device=device)
+        return torch.zeros(length, keys, dtype=dtype, device=device).masked_fill_(~own, torch.finfo(dtype).min)
+
+
+_kept_mask = lru_cache(maxsize=16)(_causal_mask)

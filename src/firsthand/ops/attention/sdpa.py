@@ -17,23 +17,25 @@ def attention(
     softcap: float | None,
     dropout: float,
 ) -> Tensor:
-    assert softcap is None, "chosen for scores without a cap only"
+    """See `firsthand.ops.attention.attention`."""
+    assert softcap is None, "the flash kernels have no softcap"
     length, keys = query.shape[2], key.shape[2]
-    square = length == keys
-    if causal and not square and length > 1:
+    # is_causal puts the first query at the first key, ours the last at the last
+    by_flag = causal and length == keys and visible is None and bias is None
+    if causal and length > 1 and not by_flag:
         own = causal_mask(length, keys, keys - length, device=query.device)
         visible = own if visible is None else own & visible
-    elif causal and square and (visible is not None or bias is not None):
-        own = causal_mask(length, keys, device=query.device)
-        visible = own if visible is None else own & visible
-    plain = causal and square and visible is None and bias is None
     mask = visible
     if bias is not None:
-        mask = bias if visible is None else torch.where(visible, bias, -torch.inf)
-        mask = mask.to(query.dtype)
+        mask = bias.to(query.dtype)
+        mask = mask if visible is None else torch.where(visible, mask, -torch.inf)
     out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=plain, enable_gqa=query.shape[1] != key.shape[1]
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        dropout_p=dropout,
+        is_causal=by_flag,
+        enable_gqa=query.shape[1] != key.shape[1],
     )
-    if visible is None or plain:
-        return out
-    return out.masked_fill(~visible.any(-1, keepdim=True), 0.0)
+    return out if visible is None else out.masked_fill(~visible.any(-1, keepdim=True), 0.0)

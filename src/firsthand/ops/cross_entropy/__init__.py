@@ -1,14 +1,17 @@
 """Cross-entropy: what a language model minimises."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+
+from firsthand.ops.cross_entropy.chunked import LinearCrossEntropy
 
 
 def cross_entropy(
     logits: Float[Tensor, "*rows vocab"], targets: Int[Tensor, "*rows"], ignore_index: int = -100
 ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
-    """The summed loss in nats over the targets that are not `ignore_index`, and their number (both 0 if there are none).
+    """The summed loss in nats over the targets that are not `ignore_index`, and their number (0 and 0 if none is).
 
     A sum, not a mean, so that microbatches with unequal counts add up right: divide once, by the global count.
     Computed in fp32 at least.
@@ -17,3 +20,28 @@ def cross_entropy(
     flat = flat.float() if flat.dtype.itemsize < 4 else flat
     total = F.cross_entropy(flat, targets.reshape(-1), ignore_index=ignore_index, reduction="sum")
     return total, (targets != ignore_index).sum()
+
+
+def linear_cross_entropy(
+    x: Float[Tensor, "*rows d_model"],
+    weight: Float[Tensor, "vocab d_model"],
+    targets: Int[Tensor, "*rows"],
+    softcap: float | None = None,
+    ignore_index: int = -100,
+) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+    """`cross_entropy` of the logits x weightᵀ, squeezed to ±softcap, without ever holding them all.
+
+    On a CPU a large vocabulary's logits cost more to write and read than to compute: chunks that stay in the cache take
+    half the time (docs/model.md).
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        logits = F.linear(x, weight)
+        return cross_entropy(
+            logits if softcap is None else softcap * torch.tanh(logits / softcap), targets, ignore_index
+        )
+    if torch.is_autocast_enabled("cpu"):
+        x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
+    counted = (targets != ignore_index).flatten()
+    ids = targets.flatten().masked_fill(~counted, 0)
+    nats = LinearCrossEntropy.apply(x.reshape(-1, x.shape[-1]), weight, ids, counted, softcap)  # type: ignore[no-untyped-call]
+    return nats, counted.sum()

@@ -15,7 +15,8 @@ def rms_norm(
     """x / sqrt(mean(x²) + eps) · gain, the mean over the last axis. The statistics are fp32 at least."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return F.rms_norm(x, x.shape[-1:], gain, eps).to(x.dtype)
-    return _RMSNorm.apply(x, gain, eps)  # type: ignore[no-any-return, no-untyped-call]
+    y: Tensor = _RMSNorm.apply(x, gain, eps)  # type: ignore[no-untyped-call]
+    return y
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -26,7 +27,8 @@ class _RMSNorm(torch.autograd.Function):
         inverse = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         unit = (x * inverse).to(x.dtype)
         ctx.save_for_backward(unit, inverse, gain)
-        return unit if gain is None else (unit * gain).to(x.dtype)
+        y: Tensor = unit if gain is None else (unit * gain).to(x.dtype)
+        return y
 
     @staticmethod
     @once_differentiable

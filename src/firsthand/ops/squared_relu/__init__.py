@@ -13,7 +13,8 @@ def squared_relu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """max(x, 0)² (Primer, arXiv 2109.08668, section 3)."""
     if torch.compiler.is_compiling():
         return F.relu(x).square()
-    return _SquaredReLU.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+    y: Tensor = _SquaredReLU.apply(x)  # type: ignore[no-untyped-call]
+    return y
 
 
 class _SquaredReLU(torch.autograd.Function):
@@ -26,5 +27,5 @@ class _SquaredReLU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (positive,) = ctx.saved_tensors
+        positive: Tensor = ctx.saved_tensors[0]
         return (grad * positive).mul_(2)
