@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
+import typer
 
 from firsthand.cli import errors, output
 from firsthand.errors import DamagedError, Stopped, UserError, suggest
@@ -23,10 +23,10 @@ def _raise(error: BaseException) -> Callable[[], Any]:
 FAILURES = [
     (UserError("The text is too short."), 1, "The text is too short."),
     (DamagedError("The file is cut off."), 3, "The file is cut off."),
-    (click.UsageError("No such option: --x"), 2, "No such option: --x"),
+    (typer.BadParameter("No such option: --x"), 2, "No such option: --x"),
     (Stopped("Saved at step 7."), 75, "Saved at step 7."),
     (KeyboardInterrupt(), 130, "Interrupted."),
-    (click.exceptions.Abort(), 130, "Interrupted."),
+    (typer.Abort(), 130, "Interrupted."),
     (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 74, "No space left on device (runs/x)"),
     (PermissionError(errno.EACCES, "Permission denied", "runs"), 74, "Permission denied (runs)"),
     (MemoryError(), 1, "data.batch_tokens"),
@@ -69,7 +69,7 @@ def test_a_command_that_returns_is_done(result: Any, code: int) -> None:
 
 
 def test_help_ends_with_its_own_code() -> None:
-    assert errors.run(_raise(click.exceptions.Exit(0)), json=False, debug=False) == 0
+    assert errors.run(_raise(typer.Exit(0)), json=False, debug=False) == 0
 
 
 def test_emit_writes_json_that_any_reader_takes(capsys: pytest.CaptureFixture[str]) -> None:

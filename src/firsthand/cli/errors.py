@@ -9,28 +9,27 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import click
 import typer
 
 from firsthand.cli.output import emit
 from firsthand.errors import Stopped, UserError
 
-# newer versions of typer carry a copy of click, whose exceptions are not click's
-_CLICK: Any = (click.ClickException, *(k for k in typer.BadParameter.__mro__ if k.__name__ == "ClickException"))
+# typer raises click's exceptions: those of the click beside it, or of the copy that newer versions carry
+_WRONG_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 def run(command: Callable[[], Any], json: bool, debug: bool) -> int:
     """Run `command`; turn whatever it raises into one paragraph and an exit code."""
     try:
         result = command()
-    except (click.exceptions.Exit, typer.Exit) as exit_:
+    except typer.Exit as exit_:
         return exit_.exit_code
-    except _CLICK as error:
+    except _WRONG_USAGE as error:
         if json:
             emit({"error": error.format_message(), "exit_code": error.exit_code})
         error.show()
         return int(error.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _tell("Interrupted.", 130, json)
     except Stopped as stopped:
         return _tell(str(stopped), stopped.exit_code, json)
