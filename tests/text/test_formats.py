@@ -150,7 +150,7 @@ def test_damaged_files(name, data, tmp_path):
 
 def test_parquet_lists_its_columns(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"body": ["a"], "n": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match=r"has no column 'text'.*Valid here: body, n"):
+    with pytest.raises(UserError, match=r"has no field 'text'.*Valid here: body, n"):
         documents(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="row 1: 'n' is not text but a int"):
         documents(tmp_path / "a.parquet", "n")

@@ -139,7 +139,7 @@ def test_it_overwrites_only_what_it_wrote_and_only_when_told(corpus, tmp_path):
         ({"validation": 0.9, "test": 0.1}, "are shares"),
         ({"validation": -0.1}, "are shares"),
         ({"filters": [{"part": "length", "minimum": 1000}]}, "No document is left: every one was dropped"),
-        ({"limit": 1}, r"No document fell into validation: there are 1 in all.*data\.validation=tail:0\.1"),
+        ({"limit": 1}, r"No document fell into validation: of 1 in all.*data\.validation=tail:0\.1"),
         ({"field": "body"}, "has no field 'body'"),
     ],
 )
@@ -194,6 +194,17 @@ def test_other_folders_are_not_prepared(tmp_path):
         assert not is_prepared(tmp_path)
     with pytest.raises(DamagedError, match="is not what prepare wrote"):
         prepared.read_report(tmp_path)
+    with pytest.raises(UserError, match="is not a folder that firsthand prepare wrote"):
+        read_split(tmp_path / "none", "train")
+
+
+def test_what_was_prepared_inside_a_source_is_not_read_with_it(tmp_path):
+    for i in range(10):
+        (tmp_path / f"{i}.txt").write_text(f"text {i}")
+    first = prepare(str(tmp_path), tmp_path / "below" / "out")
+    again = prepare(str(tmp_path), tmp_path / "below" / "out", overwrite=True)
+    assert first["steps"]["read"] == again["steps"]["read"]
+    assert again["steps"]["read"]["documents"] == 10
 
 
 def test_a_split_that_is_not_there(corpus, tmp_path):

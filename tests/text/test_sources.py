@@ -93,6 +93,7 @@ def test_reading_is_lazy(tmp_path):
         ("no/such/*.txt", r"No file matches no/such/\*\.txt \(looked under /.*such\)"),
         ("hf:name?splt=train", "no option 'splt'. Did you mean 'split'"),
         ([], "empty list"),
+        (" ", "data.source is empty"),
     ],
 )
 def test_what_cannot_be_found_is_an_error_at_once(source, says):

@@ -101,11 +101,15 @@ def _progress() -> "Iterator[Callable[[int, int], None]]":
 
 
 def _show(out: Path, report: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from firsthand.text.report import HEADINGS, human, rows
 
-    table = Table(title=f"{report['source']}, prepared in {report['seconds']:.1f} s")
+    source = report["source"] if isinstance(report["source"], str) else ", ".join(report["source"])
+    table = Table(
+        title=f"{source}, prepared in {report['seconds']:.1f} s", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     for i, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="right" if i else "left", no_wrap=not i)
     for row in rows(report["steps"]):

@@ -47,7 +47,7 @@ def dialogues() -> Iterator[Document]:
     for path in sorted(_data_of("chatterbot_corpus", "data", "firsthand[data]").joinpath("english").glob("*.yml")):
         topic = yaml.safe_load(path.read_text(encoding="utf-8"))
         for i, turns in enumerate(topic["conversations"]):
-            said = [" ".join(str(turn).split()) for turn in turns]
+            said = [str(turn).strip() for turn in turns]
             speakers = ("User", "Bot") * len(said)
             text = "".join(f"{speaker}: {words}\n" for speaker, words in zip(speakers, said, strict=False))
             yield Document(text, f"{path.stem}:{i}", "dialogues", {"topic": path.stem})

@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ PIECE = 1 << 18
 """A longer one is cut, at the ends of paragraphs, into documents of about this many characters."""
 
 _BLOCK = 1 << 20
+_NAME_IT = "Name the field that holds the text: --field NAME, in training data.field=NAME."
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -56,6 +57,11 @@ def cut(blocks: Iterator[str], whole: int = WHOLE, piece: int = PIECE) -> Iterat
         waiting = waiting[start:]
     if waiting:
         yield waiting
+
+
+def no_field(where: str, field: str, there: Iterable[str]) -> UserError:
+    """What to say of a record without `field` but with the fields `there`."""
+    return UserError(f"{where} has no field {field!r}. {suggest(field, there)} {_NAME_IT}")
 
 
 def _border(text: str, start: int, piece: int) -> int:
@@ -111,7 +117,7 @@ def _json_lines(stream: Stream, file: File, field: str, source: str) -> Iterator
         if not isinstance(record, dict):
             raise UserError(f"{where}, is not an object but a {type(record).__name__}. Each line must be one object.")
         if field not in record:
-            raise UserError(f"{where}, has no field {field!r}. {suggest(field, record)} Name it with --field.")
+            raise no_field(f"{where},", field, record)
         yield Document(_string(record[field], field, where), f"{file.name}:{number}", source)
 
 
@@ -126,7 +132,7 @@ def _parquet(stream: Stream, file: File, field: str, source: str) -> Iterator[Do
         table = pyarrow.parquet.ParquetFile(stream)
         names = table.schema_arrow.names
         if field not in names:
-            raise UserError(f"{file.where} has no column {field!r}. {suggest(field, names)} Name it with --field.")
+            raise no_field(file.where, field, names)
         for batch in table.iter_batches(batch_size=256, columns=[field]):
             for value in batch.column(0).to_pylist():
                 number += 1
@@ -140,7 +146,7 @@ def _string(value: Any, field: str, where: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise UserError(f"{where}: {field!r} is not text but a {type(value).__name__}. Choose another with --field.")
+        raise UserError(f"{where}: {field!r} is not text but a {type(value).__name__}. {_NAME_IT}")
     return value
 
 

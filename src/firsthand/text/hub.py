@@ -4,6 +4,7 @@ import urllib.parse
 from collections.abc import Iterator
 
 from firsthand.errors import UserError, suggest
+from firsthand.text.formats import no_field
 from firsthand.types import Document
 
 
@@ -32,7 +33,7 @@ def stream(source: str, field: str) -> Iterator[Document]:
     if first is None:
         return
     if field not in first:
-        raise UserError(f"hf:{source} has no field {field!r}. {suggest(field, first)} Name it with --field.")
+        raise no_field(f"hf:{source}", field, first)
     yield Document(str(first[field] or ""), f"{split}:0", f"hf:{source}")
     for i, row in enumerate(rows, start=1):
         yield Document(str(row[field] or ""), f"{split}:{i}", f"hf:{source}")

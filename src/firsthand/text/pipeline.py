@@ -173,13 +173,14 @@ def _check_splits(splits: dict[str, dict[str, Any]], count: int) -> None:
     empty = [name for name, split in splits.items() if not split["documents"]]
     if empty:
         raise UserError(
-            f"No document fell into {' or '.join(empty)}: there are {count:,} in all, and each goes where its hash "
-            "says. Give more documents or other shares (--validation 0 for none). One long text is better trained on "
+            f"No document fell into {' or '.join(empty)}: of {count:,} in all, each goes where its hash says. "
+            "Give more documents or other shares (--validation 0 for none). One long text is better trained on "
             "directly, with data.validation=tail:0.1."
         )
 
 
 def _markdown(report: dict[str, Any], steps: Report) -> str:
     splits = [f"- {k}: {v['documents']:,} documents, {human(v['bytes'])}" for k, v in report["splits"].items()]
-    heading = f"# Prepared text\n\nSource: {report['source']}\n\n" + "\n".join(splits)
+    source = report["source"] if isinstance(report["source"], str) else ", ".join(report["source"])
+    heading = f"# Prepared text\n\nSource: {source}\n\n" + "\n".join(splits)
     return f"{heading}\n\n{steps.to_markdown()}"

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from firsthand.errors import DamagedError, UserError, suggest
 from firsthand.text import files, formats
@@ -23,8 +23,8 @@ _REPORT = "report.json"
 def is_prepared(path: str | Path) -> bool:
     """Whether `path` is a folder made by `firsthand prepare`."""
     try:
-        return (Path(path).expanduser() / _REPORT).is_file() and read_report(path)["kind"] == KIND
-    except (UserError, KeyError, TypeError):
+        return bool(read_report(path))
+    except UserError:
         return False
 
 
@@ -34,12 +34,18 @@ def splits_of(path: str | Path) -> list[str]:
 
 
 def read_report(path: str | Path) -> dict[str, Any]:
-    """The report of a prepared folder: what was read, what each step did, what each split holds."""
+    """The report of a prepared folder: what was read, what each step did, what each split holds.
+
+    Raises UserError for another folder, DamagedError for a report that is broken.
+    """
     file = Path(path).expanduser() / _REPORT
     try:
-        return cast(dict[str, Any], json.loads(file.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        report = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except ValueError as error:
         raise DamagedError(f"{file} is not what prepare wrote: {error}. Prepare the text again.") from error
+    if not isinstance(report, dict) or report.get("kind") != KIND:
+        raise UserError(f"{path} is not a folder that firsthand prepare wrote.")
+    return report
 
 
 def read_split(path: str | Path, split: str) -> Iterator[Document]:
@@ -97,8 +103,8 @@ class Writer:
         self.splits: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> "Writer":
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
-        self._partial.mkdir()
+        shutil.rmtree(self._partial, ignore_errors=True)  # of a killed process that had our number
+        self._partial.mkdir(parents=True)
         for split in self._names:
             path = self._partial / (split + self._extension)
             self._files[split] = self._opened(path), path

@@ -39,6 +39,8 @@ def read(source: str | list[str], field: str = "text") -> Iterator[Document]:
         if not source:
             raise UserError("data.source is an empty list. Give at least one source, for example shakespeare.")
         return chain.from_iterable([read(one, field) for one in source])
+    if not source.strip():
+        raise UserError("data.source is empty. Name a source: shakespeare, or a file, a folder, an address.")
     return _not_empty(source, _documents(source, field))
 
 
@@ -59,7 +61,14 @@ def _documents(source: str, field: str) -> Iterator[Document]:
         if Path(source).exists() or any(mark in source for mark in "/\\*?[."):
             raise
         raise UserError(f"There is no source {source!r}, and no such file. {suggest(source, SOURCES)}") from error
-    return _files(found, field, source)
+    return _files(_not_made_by_us(found, source), field, source)
+
+
+def _not_made_by_us(found: list[files.File], source: str) -> list[files.File]:
+    """Without what `prepare` wrote somewhere below the folder `source`: it would come back as its own input."""
+    folder = Path(source).expanduser()
+    made = [report.parent for report in folder.rglob("report.json") if prepared.is_prepared(report.parent)]
+    return [file for file in found if not any(Path(file.where).is_relative_to(parent) for parent in made)]
 
 
 def _files(found: list[files.File], field: str, source: str) -> Iterator[Document]:
