@@ -175,7 +175,7 @@ def test_no_permission_names_the_folder(corpus, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(PermissionError, match=r"Permission denied: '.*closed'"):
+    with pytest.raises(PermissionError, match=r"Permission denied: '.*closed/out\.partial"):
         prepare(corpus, tmp_path / "closed" / "out")
 
 
