@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from firsthand.cli import demo, errors, generate, prepare, runs, train
+from firsthand.cli import count, demo, errors, generate, prepare, runs, train
 
 app = typer.Typer(
     name="firsthand",
@@ -18,6 +18,7 @@ app.command()(generate.generate)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
+app.command()(count.count)
 app.add_typer(runs.app, name="runs")
 
 
