@@ -119,13 +119,11 @@ def test_no_text_gives_a_special_token(trained):
     ]
     names += ["<unk>", "[UNK]", "<|endof<|endoftext|>text|>", "＜|endoftext|＞", "<|ENDOFTEXT|>", "<|endoftext|>\u200b"]
     special = set(trained.special_tokens.values())
-    engine = Engine(trained)
-    for _ in range(5000):
-        text = "".join(draw.choices(names, k=draw.randrange(1, 6)))
-        ids = engine.encode(text).tolist()
-        assert not special.intersection(ids), text
-        if trained.kind in LOSSLESS:
-            assert trained.decode(ids) == text
+    texts = ["".join(draw.choices(names, k=draw.randrange(1, 6))) for _ in range(5000)]
+    for text, ids in zip(texts, Engine(trained).encode(texts), strict=True):
+        assert special.isdisjoint(ids.tolist()), text
+    assert special.isdisjoint(trained.encode("".join(texts)))
+    assert trained.kind not in LOSSLESS or trained.decode(trained.encode("".join(texts))) == "".join(texts)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -134,7 +132,7 @@ def test_any_string_is_encoded(trained, text):
     """Lone surrogates too, which no UTF-8 has."""
     ids = trained.encode(text)
     assert all(0 <= id < trained.vocab_size - 2 for id in ids)
-    assert Engine(trained).encode(text).tolist() == ids
+    assert Engine(trained).encode([text])[0].tolist() == ids
     if trained.kind in LOSSLESS:
         assert trained.decode_bytes(ids) == to_bytes(text)
 

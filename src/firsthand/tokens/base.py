@@ -59,6 +59,8 @@ class TableTokenizer(ABC):
     """The type of the model in tokenizer.json."""
     splits: ClassVar[tuple[Split, ...]]
     """The ways to cut that this kind knows."""
+    unknown: int = -1
+    """The id that stands for what this kind cannot encode; -1 where there is none, because all can be."""
 
     def __init__(self, tokens: Sequence[bytes], special_tokens: Mapping[str, int], split: Split) -> None:
         self.split = split

@@ -38,7 +38,7 @@ class _Memo(dict[str, bytes]):
 
 
 class Engine:
-    """`encode(text)` gives the ids as an array of uint16, or uint32 for more than 65,536 tokens."""
+    """Encodes into arrays of uint16, or uint32 for more than 65,536 tokens, with a memo that lasts."""
 
     def __init__(self, tokenizer: TableTokenizer) -> None:
         wide = tokenizer.vocab_size > 1 << 16
@@ -48,11 +48,16 @@ class Engine:
         pieces = _Memo(lambda piece: array(code, tokenizer.encode_piece(piece)).tobytes())
         self._chunks = _Memo(lambda chunk: b"".join(map(pieces.__getitem__, self._split.pieces(chunk))))
 
-    def encode(self, text: str) -> np.ndarray:
-        ids = bytearray()
-        for chunks in self._split.chunks(text):
-            ids += b"".join(map(self._chunks.__getitem__, chunks))
-        return np.frombuffer(ids, self.dtype)
+    def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
+        """The ids of each text."""
+        arrays = []
+        look_up, cut = self._chunks.__getitem__, self._split.chunks
+        for text in texts:
+            ids = bytearray()
+            for chunks in cut(text):
+                ids += b"".join(map(look_up, chunks))
+            arrays.append(np.frombuffer(ids, self.dtype))
+        return arrays
 
 
 def encode_all(tokenizer: Tokenizer, texts: Iterable[str], workers: int | None = None) -> Iterator[np.ndarray]:
@@ -86,7 +91,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _encode(definition: str, texts: list[str]) -> list[np.ndarray]:
-    return [_engine(definition).encode(text) for text in texts]
+    return _engine(definition).encode(texts)
 
 
 @functools.lru_cache(maxsize=1)

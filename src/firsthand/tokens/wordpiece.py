@@ -27,15 +27,20 @@ def wordpiece_score(pair: int, left: int, right: int) -> float:
     return pair / (left * right)
 
 
-def wordpiece_encode(word: str, vocab: Mapping[str, int], unknown: str = UNKNOWN) -> list[int]:
-    """The ids of one word by longest match from the left; a word that cannot be matched to its end is one unknown."""
+def wordpiece_encode(word: str, vocab: Mapping[str, int], unknown: str = UNKNOWN, longest: int = 64) -> list[int]:
+    """The ids of one word by longest match from the left; a word that cannot be matched to its end is one unknown.
+
+    `longest`: no token has more characters, so that none need be tried.
+    """
     ids, start = [], 0
     while start < len(word):
         mark = MARK if start else ""
-        end = next((end for end in range(len(word), start, -1) if mark + word[start:end] in vocab), None)
-        if end is None:
+        for end in range(min(len(word), start + longest), start, -1):
+            if (id := vocab.get(mark + word[start:end])) is not None:
+                break
+        else:
             return [vocab[unknown]]
-        ids.append(vocab[mark + word[start:end]])
+        ids.append(id)
         start = end
     return ids
 
@@ -91,8 +96,9 @@ class WordPieceTokenizer(TableTokenizer):
 
     def __init__(self, pieces: Sequence[str], special_tokens: Sequence[str] = (END_OF_TEXT,)) -> None:
         self.vocab = {piece: id for id, piece in enumerate([*pieces, UNKNOWN])}
-        size = len(self.vocab)
-        special = {name: size + i for i, name in enumerate(special_names(special_tokens, WORDPIECE))}
+        self.unknown = len(pieces)
+        special = {name: self.unknown + 1 + i for i, name in enumerate(special_names(special_tokens, WORDPIECE))}
+        self.longest = max(map(len, pieces), default=1)
         texts = [piece.removeprefix(MARK) if len(piece) > len(MARK) else piece for piece in pieces]
         super().__init__([text.encode() for text in (*texts, UNKNOWN, *special)], special, WORDPIECE)
 
@@ -101,21 +107,23 @@ class WordPieceTokenizer(TableTokenizer):
         cls, texts: Iterable[str], vocab_size: int | None = None, special_tokens: Sequence[str] = (END_OF_TEXT,)
     ) -> "WordPieceTokenizer":
         """`vocab_size` is filled exactly, or UserError with the largest that `texts` support (absent: as many as they
-        do, at most 8192). All characters are tokens, or the most frequent where they would fill the vocabulary."""
+        do, at most 8192). All characters are tokens, or the most frequent ones where they would leave no room."""
         names = with_end(special_tokens)
         fixed = len(special_names(names, WORDPIECE)) + 1
         words = {word: n for word, n in WORDPIECE.count(texts).items() if file.storable(word)}
         counts = _alphabet(words)
         room = check_size(vocab_size, fixed + 2, sys.maxsize, "WordPiece") - fixed
         frequent = sorted(counts, key=lambda piece: (-counts[piece], piece))
-        known = set(frequent if len(frequent) <= room else frequent[: room // 2])
+        kept = len(frequent) if len(frequent) <= room else room // 2
+        known = set(frequent[:kept])
         words = {w: n for w, n in words.items() if w[0] in known and all(MARK + char in known for char in w[1:])}
         pieces = learn_wordpieces(words, sorted(known), room)
+        pieces += frequent[kept:][: room - len(pieces)]
         check_size(vocab_size, 1, fixed + len(pieces), "WordPiece")
         return cls(pieces, names)
 
     def encode_piece(self, piece: str) -> list[int]:
-        return wordpiece_encode(piece, self.vocab)
+        return wordpiece_encode(piece, self.vocab, longest=self.longest)
 
     def to_json(self) -> dict[str, Any]:
         model = {
