@@ -58,7 +58,7 @@ def test_words_keep_spaces_and_marks():
     assert made.decode(made.encode("to see")) == "to <unk>"
     assert made.special_tokens == {"<eot>": made.vocab_size - 1}
     assert made.vocab_size - 1 not in made.encode("<eot>")
-    with pytest.raises(UserError, match="has no <.endoftext.>"):
+    with pytest.raises(UserError, match=r"has no <.endoftext.>"):
         _ = made.end_of_text
 
 

@@ -1,11 +1,12 @@
 """The command line: each verb is one file, which parses, calls one of the apps and prints."""
 
+import io
 import os
 import sys
 
 import typer
 
-from firsthand.cli import count, demo, errors, generate, prepare, runs, train
+from firsthand.cli import count, demo, errors, generate, prepare, runs, tokenizer, train
 
 app = typer.Typer(
     name="firsthand",
@@ -20,6 +21,7 @@ app.command()(train.train)
 app.command()(demo.demo)
 app.command()(count.count)
 app.add_typer(runs.app, name="runs")
+app.add_typer(tokenizer.app, name="tokenizer")
 
 
 def prepare_environment() -> None:
@@ -35,6 +37,9 @@ def prepare_environment() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """The program `firsthand`. `--debug` anywhere shows tracebacks; exit codes stand in docs/training.md."""
     prepare_environment()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? instead
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
