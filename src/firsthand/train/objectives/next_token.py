@@ -1,7 +1,7 @@
 """Predict the next token: the objective of pretraining."""
 
 from firsthand.model.language_model import LanguageModel
-from firsthand.ops.cross_entropy import cross_entropy
+from firsthand.ops.cross_entropy import linear_cross_entropy
 from firsthand.types import Batch, Loss
 
 
@@ -11,5 +11,5 @@ class NextToken:
     def __call__(self, model: LanguageModel, batch: Batch) -> Loss:
         x = model.embed(batch.inputs, batch.place)
         x, _, extra_loss = model.trunk(x, batch.place)
-        nats, count = cross_entropy(model.head(x), batch.targets)
+        nats, count = linear_cross_entropy(model.norm(x), model.head_weight, batch.targets, model.softcap)
         return Loss(nats + extra_loss * count, count, {"nats": nats.detach()})
