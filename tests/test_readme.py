@@ -24,14 +24,14 @@ PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # Why a command is not typed as it stands. `make` itself is tested in tests/house/test_makefile.py.
 INSTEAD = {
-    "make demo": "firsthand demo --seconds 15",  # what the target runs, for a shorter time
+    "make demo": "firsthand demo --seconds 6",  # what the target runs, for a shorter time
     "make test": "",  # these tests
     "make install": "",  # has been done, or nothing here would run
     "make check": "",  # runs beside these tests
     "source .venv/bin/activate": "",  # the tests run inside that environment
 }
-# Added to every command that begins so: the same work, less of it.
-LESS = {"firsthand train ": "train.steps=3 data.source=my.txt data.validation=tail:0.2 data.batch_tokens=768"}
+# Settings added to every training that does not choose them itself: the same work, less of it.
+LESS = ["train.steps=3", "data.source=my.txt", "data.validation=tail:0.2", "data.batch_tokens=768"]
 
 
 def _commands(page: Path) -> list[str]:
@@ -49,7 +49,9 @@ def _typed(command: str) -> str:
     if command in INSTEAD:
         return INSTEAD[command]
     assert command.startswith("firsthand "), f"say in INSTEAD what stands for {command!r}, and why"
-    return next((f"{command} {less}" for start, less in LESS.items() if command.startswith(start)), command)
+    if not command.startswith("firsthand train "):
+        return command
+    return " ".join([command, *(setting for setting in LESS if setting.partition("=")[0] not in command)])
 
 
 @pytest.fixture(scope="module")
