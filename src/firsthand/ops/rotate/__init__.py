@@ -23,5 +23,7 @@ def rotate(
     return torch.view_as_real(_complex(heads.to(exact)) * _complex(turns.to(exact))).flatten(-2).to(heads.dtype)
 
 
-def _complex(pairs: Tensor) -> Tensor:
-    return torch.view_as_complex(pairs.unflatten(-1, (-1, 2)))  # type: ignore[no-untyped-call]
+def _complex(x: Tensor) -> Tensor:
+    if x.stride(-1) != 1 or x.storage_offset() % 2 or any(stride % 2 for stride in x.stride()[:-1]):
+        x = x.contiguous()  # a complex number's two halves are neighbours, and the first stands at an even place
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))  # type: ignore[no-untyped-call]

@@ -1,0 +1,165 @@
+"""Attention: the definition by hand, and every version against it, outputs and gradients."""
+
+import itertools
+import logging
+import math
+
+import pytest
+import torch
+
+from firsthand.errors import UserError
+from firsthand.ops import attention as package
+from firsthand.ops.attention import VERSIONS, attention, causal_mask, choose
+from firsthand.ops.attention.reference import attention as definition
+
+FAST = [name for name in VERSIONS if name != "reference"]
+# batch, heads, key/value heads, queries, keys, d_head, d_value
+SHAPES = [
+    (2, 4, 4, 5, 5, 8, 8),
+    (2, 4, 2, 7, 7, 8, 8),
+    (1, 4, 1, 1, 9, 8, 8),
+    (3, 2, 2, 3, 6, 8, 6),
+    (1, 1, 1, 1, 1, 2, 2),
+    (2, 2, 1, 129, 129, 4, 4),
+]
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_definition_by_loops():
+    query, key, value = random(3, 4), random(5, 4, seed=1), random(5, 2, seed=2)
+    visible = causal_mask(3, 5, offset=2)
+    expected = torch.zeros(3, 2, dtype=torch.float64)
+    for i in range(3):
+        weights = [math.exp(sum(query[i, c] * key[j, c] for c in range(4)) / 2) if j <= i + 2 else 0 for j in range(5)]
+        for j in range(5):
+            expected[i] += weights[j] / sum(weights) * value[j]
+    torch.testing.assert_close(definition(query, key, value, visible), expected, atol=1e-12, rtol=0)
+
+
+def test_the_causal_mask_by_hand():
+    assert causal_mask(2, 4, offset=1).tolist() == [[True, True, False, False], [True, True, True, False]]
+    assert causal_mask(3, 3).tolist() == [[True, False, False], [True, True, False], [True, True, True]]
+    assert causal_mask(1, 2, offset=-1).tolist() == [[False, False]]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("mask", ["none", "rows", "shared"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("causal", [False, True])
+def test_versions_equal_the_definition(version, shape, causal, mask):
+    batch, heads, kv_heads, queries, keys, d_head, d_value = shape
+    tensors = [random(batch, heads, queries, d_head), random(batch, kv_heads, keys, d_head, seed=1)]
+    tensors.append(random(batch, kv_heads, keys, d_value, seed=2))
+    generator = torch.Generator().manual_seed(3)
+    visible, allowed = None, causal_mask(queries, keys, keys - queries if causal else keys)
+    if mask != "none":
+        size = (batch, 1, queries, keys) if mask == "rows" else (queries, keys)
+        visible = torch.rand(size, generator=generator) > 0.4
+        allowed = allowed & visible
+    for bias_shape in (None, (1, heads, queries, keys), (queries, keys)):
+        bias = None if bias_shape is None else random(*bias_shape, seed=4)
+        given = [t.clone().requires_grad_() for t in tensors]
+        shared = [given[0], *(t.repeat_interleave(heads // kv_heads, 1) for t in given[1:])]
+        expected = definition(*shared, allowed, bias)
+        out = attention(*given, visible=visible, causal=causal, bias=bias, version=version)
+        assert out.shape == (batch, heads, queries, d_value)
+        torch.testing.assert_close(out, expected, atol=1e-12, rtol=0)
+        incoming = random(*out.shape, seed=5)
+        gradients, wanted = (torch.autograd.grad(y, given, incoming) for y in (out, expected))
+        for gradient, right in zip(gradients, wanted, strict=True):
+            torch.testing.assert_close(gradient, right, atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_query_that_may_read_nothing_gets_zeros(version, causal):
+    tensors = [random(2, 2, 5, 4, seed=n).requires_grad_() for n in range(3)]
+    visible = torch.ones(2, 1, 5, 5, dtype=torch.bool)
+    visible[0, 0, 2] = False
+    out = attention(*tensors, visible=visible, causal=causal, version=version)
+    assert (out[0, :, 2] == 0).all()
+    assert (out[1, :, 2] != 0).all()
+    out.square().sum().backward()
+    assert all(tensor.grad.isfinite().all() for tensor in tensors)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_any_layout_in_memory(version):
+    tensors = [random(2, 7, 3, 4, seed=n) for n in range(3)]
+    strided = [t.transpose(1, 2) for t in tensors]
+    plain = [t.contiguous() for t in strided]
+    torch.testing.assert_close(
+        attention(*strided, causal=True, version=version), attention(*plain, causal=True, version=version)
+    )
+
+
+@pytest.mark.parametrize("version", ["reference", "product"])
+def test_softcap(version):
+    query, key, value = (random(1, 2, 4, 4, seed=n) * 9 for n in range(3))
+    scores = query @ key.mT / 2
+    assert scores.abs().max() > 30
+    weights = (5 * torch.tanh(scores / 5)).masked_fill(~causal_mask(4, 4), -torch.inf).softmax(-1)
+    out = attention(query, key, value, causal=True, softcap=5.0, version=version)
+    torch.testing.assert_close(out, weights @ value, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("version", FAST)
+def test_dropout_drops_weights_and_keeps_the_mean(version):
+    torch.manual_seed(0)
+    query, key = (random(1, 1, 1, 4, seed=n).expand(-1, 500, -1, -1) for n in range(2))
+    out = attention(query, key, torch.ones_like(query), dropout=0.25, version=version)
+    assert {round(float(x), 6) for x in out.unique()} == {0.0, round(1 / 0.75, 6)}
+    assert float(out.mean()) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(("version", "dtype"), list(itertools.product(FAST, [torch.bfloat16, torch.float32])))
+@pytest.mark.parametrize("length", [1, 33, 150])
+def test_lower_precision_stays_near(version, dtype, length):
+    tensors = [random(2, 2, length, 16, seed=n) for n in range(3)]
+    expected = attention(*tensors, causal=True, version="reference")
+    out = attention(*(t.to(dtype) for t in tensors), causal=True, version=version)
+    assert out.dtype == dtype
+    assert (out.double() - expected).abs().max() < (0.05 if dtype == torch.bfloat16 else 1e-5)
+
+
+def test_a_version_that_cannot_is_refused():
+    tensors = [random(1, 1, 2, 2, seed=n) for n in range(3)]
+    with pytest.raises(UserError, match=r"no version of attention called 'flash'.*Valid here: product, reference, sdpa"):
+        attention(*tensors, version="flash")
+    with pytest.raises(UserError, match="sdpa version of attention has no softcap"):
+        attention(*tensors, softcap=5.0, version="sdpa")
+    with pytest.raises(UserError, match="reference of attention has no dropout"):
+        attention(*tensors, dropout=0.5, version="reference")
+
+
+def test_the_choice():
+    assert choose("cpu", torch.float32, 128) == "product"
+    assert choose("cpu", torch.float32, 129) == "sdpa"
+    assert choose("cpu", torch.bfloat16, 512) == "product"
+    assert choose("cpu", torch.bfloat16, 1024) == "sdpa"
+    assert choose("cuda", torch.bfloat16, 8) == "sdpa"
+    assert choose("cuda", torch.bfloat16, 4096, explicit=True) == "product"
+
+
+def test_the_choice_is_logged_once(caplog):
+    package._log_once.cache_clear()
+    with caplog.at_level(logging.INFO, logger="firsthand.ops.attention"):
+        for _ in range(3):
+            choose("cpu", torch.float32, 64)
+            choose("cpu", torch.float32, 640)
+    assert [record.getMessage() for record in caplog.records] == [
+        "attention on cpu in torch.float32: version product",
+        "attention on cpu in torch.float32: version sdpa",
+    ]
+
+
+def test_masks_made_without_gradients_serve_training():
+    """The causal mask is kept: one made in inference mode must not spoil a later backward pass."""
+    with torch.inference_mode():
+        attention(*(torch.randn(1, 1, 37, 4) for _ in range(3)), causal=True, version="product")
+    tensors = [torch.randn(1, 1, 37, 4, requires_grad=True) for _ in range(3)]
+    attention(*tensors, causal=True, version="product").sum().backward()
+    assert all(tensor.grad.isfinite().all() for tensor in tensors)
