@@ -84,7 +84,7 @@ def make_budget(config: Config) -> Budget:
 def description(config: Config, tokenizer: Tokenizer) -> dict[str, Any]:
     """What a checkpoint's config.json holds: the run's tree, every field of the model, and which tokenizer it has."""
     return {
-        "run": config.model_dump(mode="json", exclude_none=True),
+        "run": config.model_dump(mode="json"),
         "model": resolve(config.model),
         "vocab_size": tokenizer.vocab_size,
         "tokenizer": tokens.fingerprint(tokenizer),

@@ -48,15 +48,10 @@ def train(
     if split and kind != "bpe":
         raise UserError(f"--split is for bpe; {kind} cuts text in its own way. Leave it out.")
     start = time.perf_counter()
-    size = 0
-
-    def texts() -> Iterator[str]:
-        nonlocal size
-        for document in _documents(source):
-            size += len(document.text.encode(errors="replace"))
-            yield document.text
-
-    trained = _kind(kind).train(texts(), vocab_size, special_tokens=(END_OF_TEXT, *(special or [])), **arguments)
+    sizes: list[int] = []
+    texts = _counted(_documents(source), sizes)
+    trained = _kind(kind).train(texts, vocab_size, special_tokens=(END_OF_TEXT, *(special or [])), **arguments)
+    size = sum(sizes)
     seconds = time.perf_counter() - start
     trained.save(out)
     report = {
@@ -77,6 +72,13 @@ def train(
         markup=False,
         soft_wrap=True,
     )
+
+
+def _counted(documents: Iterable["Document"], sizes: list[int]) -> Iterator[str]:
+    """The texts; the number of bytes of each is added to `sizes` as it passes."""
+    for document in documents:
+        sizes.append(len(document.text.encode(errors="replace")))
+        yield document.text
 
 
 @app.command()
