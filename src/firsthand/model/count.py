@@ -41,7 +41,7 @@ def count(
         model = build_model(fields, vocab_size, files)
         parameters = count_parameters(model)
         total = sum(parameters.values())
-        hidden = sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2)
+        hidden = _hidden_weights(model)
         memory = {
             "parameters": 4 * total,
             "gradients": 4 * total,
@@ -71,10 +71,14 @@ def flops_per_token(model: LanguageModel) -> float:
     d_head · context_length a layer (a query meets half the context on average), which makes the usual
     6·N + 6·n_layers·d_model·context_length.
     """
-    matrices = sum(p.numel() for p in model.blocks.parameters() if p.ndim >= 2)
-    matrices += model.vocab_size * model.embedding.embedding_dim
+    matrices = _hidden_weights(model) + model.vocab_size * model.embedding.embedding_dim
     mixing = sum(_mixing_flops(block.mixer, model.context_length) for block in model.blocks)
     return 6.0 * matrices + 3.0 * mixing
+
+
+def _hidden_weights(model: LanguageModel) -> int:
+    """Numbers in the blocks' matrices. By name, which leaves out the position that the mixers share with the model."""
+    return sum(p.numel() for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim >= 2)
 
 
 def _mixing_flops(mixer: nn.Module | Tensor, context_length: int) -> float:

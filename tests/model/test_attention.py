@@ -1,0 +1,193 @@
+"""What is special to the attention mixer and its cache."""
+
+import pytest
+import torch
+
+from firsthand.errors import UserError
+from firsthand.model import Position
+from firsthand.model.mixers.attention import CausalSelfAttention, merge_heads, split_heads
+from firsthand.model.mixers.kv_cache import KVCache
+from firsthand.model.positions import Rope
+from firsthand.ops.attention.reference import attention, causal_mask
+from firsthand.types import Place
+
+
+def inputs(batch=2, time=9, d_model=12):
+    return torch.randn(batch, time, d_model, generator=torch.Generator().manual_seed(1))
+
+
+def place(time, start=0):
+    return Place(torch.arange(start, start + time).unsqueeze(0))
+
+
+def by_hand(mixer, x, bias=None):
+    """One head at a time, from the definition."""
+    group, size, time = mixer.n_heads // mixer.n_kv_heads, mixer.d_head, x.shape[1]
+    query, key, value = mixer.query(x), mixer.key(x), mixer.value(x)
+    outs = []
+    for head in range(mixer.n_heads):
+        own, shared = slice(head * size, (head + 1) * size), slice(head // group * size, (head // group + 1) * size)
+        added = None if bias is None else bias[:, head]
+        outs.append(attention(query[..., own], key[..., shared], value[..., shared], causal_mask(time, time), added))
+    return mixer.out(torch.cat(outs, dim=-1))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("n_kv_heads", [1, 2, 4])
+def test_heads_and_groups_by_hand(n_kv_heads, bias):
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 4, n_kv_heads, bias=bias)
+    y, _ = mixer(inputs(), place(9))
+    torch.testing.assert_close(y, by_hand(mixer, inputs()), atol=1e-5, rtol=0)
+    assert {name.partition(".")[0] for name, _ in mixer.named_parameters()} == {"query", "key", "value", "out"}
+
+
+def test_heads_may_be_wider_than_their_share():
+    mixer = CausalSelfAttention(12, 4, d_head=10)
+    assert mixer.query.weight.shape == (40, 12)
+    assert mixer(inputs(), place(9))[0].shape == (2, 9, 12)
+
+
+class Slope(Position):
+    """A bias that falls with distance, another slope for each head, as in ALiBi."""
+
+    def bias(self, query_index, key_index):
+        distance = query_index[:, None, :, None] - key_index[:, None, None, :]
+        return -distance * torch.tensor([0.3, 0.1, 0.03, 0.01]).view(1, 4, 1, 1)
+
+
+@pytest.mark.parametrize("n_kv_heads", [2, 4])
+@pytest.mark.parametrize("time", [9, 140])
+def test_the_bias_of_a_position_scheme_is_added(n_kv_heads, time):
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 4, n_kv_heads, position=Slope())
+    x, at = inputs(time=time), place(time)
+    y, _ = mixer(x, at)
+    torch.testing.assert_close(y, by_hand(mixer, x, mixer.position.bias(at.index, at.index)), atol=1e-5, rtol=0)
+    rows, _ = mixer(x, Place(at.index.expand(2, -1) + torch.tensor([[0], [5]])))
+    torch.testing.assert_close(rows, y, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_bias_counts_in_decoding_and_beside_documents():
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 4, position=Slope())
+    x = inputs(time=7)
+    whole, _ = mixer(x, place(7))
+    state = mixer.initial_state(2, 7)
+    for t in range(7):
+        y, state = mixer(x[:, t : t + 1], place(1, t), state)
+        torch.testing.assert_close(y, whole[:, t : t + 1], atol=1e-5, rtol=0)
+    packed, _ = mixer(x, Place(torch.tensor([[0, 1, 2, 0, 1, 2, 3]]), torch.tensor([[0] * 3 + [1] * 4] * 2)))
+    torch.testing.assert_close(packed[:, :3], whole[:, :3], atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed[:, 3:], mixer(x[:, 3:], place(4))[0], atol=1e-5, rtol=0)
+
+
+def test_qk_norm_makes_the_scale_of_queries_and_keys_irrelevant():
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 2, qk_norm=True, position=Rope(6))
+    before, _ = mixer(inputs(), place(9))
+    with torch.no_grad():
+        mixer.query.weight.mul_(7)
+        mixer.key.weight.mul_(30)
+    torch.testing.assert_close(mixer(inputs(), place(9))[0], before, atol=1e-4, rtol=0)
+    query, key, _ = mixer.project(inputs())
+    for heads in (query, key):
+        torch.testing.assert_close(heads.square().mean(-1), torch.ones(2, 2, 9), atol=1e-3, rtol=0)
+
+
+def test_softcap_reaches_the_scores():
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 2)
+    with torch.no_grad():
+        mixer.query.weight.mul_(30)
+    plain, _ = mixer(inputs(), place(9))
+    mixer.softcap = 1e-6
+    flat, _ = mixer(inputs(), place(9))
+    mean = mixer.value(inputs()).cumsum(1) / torch.arange(1, 10).view(1, 9, 1)
+    assert (plain - flat).abs().max() > 0.01
+    torch.testing.assert_close(flat, mixer.out(mean), atol=1e-5, rtol=0)
+
+
+def test_dropout_on_the_output_and_on_the_weights():
+    """On the output alone, unless the mixer is asked; the weights' dropout leaves no zeros in the output."""
+    x = inputs(1, 50)
+    mixer = CausalSelfAttention(12, 2, dropout=0.5)
+    assert mixer.attention_dropout == 0
+    assert (mixer(x, place(50))[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    mixer = CausalSelfAttention(12, 2, dropout=0.5, attention_dropout=True)
+    mixer.dropout.p = 0.0
+    first, second = (mixer(x, place(50))[0] for _ in range(2))
+    assert not torch.equal(first, second)
+    mixer.eval()
+    assert torch.equal(mixer(x, place(50))[0], mixer(x, place(50))[0])
+
+
+def test_heads_split_and_merge():
+    x = inputs()
+    heads = split_heads(x, 3)
+    assert torch.equal(heads[1, 2, 5], x[1, 5, 8:12])
+    assert torch.equal(merge_heads(heads), x)
+
+
+def test_impossible_sizes():
+    with pytest.raises(UserError, match="d_model = 10 cannot be shared by n_heads = 3"):
+        CausalSelfAttention(10, 3)
+    with pytest.raises(UserError, match="n_heads = 4 is not a multiple of n_kv_heads = 3"):
+        CausalSelfAttention(12, 4, 3)
+
+
+def cache(**arguments):
+    return KVCache(batch_size=2, n_kv_heads=3, max_length=5, d_head=4, **arguments)
+
+
+def numbers(time, seed):
+    return torch.randn(2, 3, time, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_cache_gives_back_all_so_far_without_moving():
+    store = cache()
+    memory = store.keys.data_ptr()
+    keys, values = store.append(numbers(2, 1), numbers(2, 2))
+    assert torch.equal(keys, numbers(2, 1))
+    keys, values = store.append(numbers(3, 3), numbers(3, 4))
+    assert torch.equal(keys, torch.cat((numbers(2, 1), numbers(3, 3)), dim=2))
+    assert torch.equal(values, torch.cat((numbers(2, 2), numbers(3, 4)), dim=2))
+    assert (store.length, store.keys.data_ptr()) == (5, memory)
+    assert store.key_index.tolist() == [[0, 1, 2, 3, 4]] * 2
+    assert store.visible(1) is None
+
+
+def test_a_full_cache_refuses():
+    store = cache()
+    store.append(numbers(4, 1), numbers(4, 2))
+    with pytest.raises(UserError, match="room for 5 tokens, and this would be token 6"):
+        store.append(numbers(2, 1), numbers(2, 2))
+    assert store.length == 4
+
+
+def test_the_cache_has_the_size_it_says():
+    store = cache()
+    assert store.keys.nbytes + store.values.nbytes == 2 * 2 * 3 * 5 * 4 * 4
+
+
+def test_tokens_without_a_document_belong_to_document_zero():
+    store = cache()
+    store.append(numbers(1, 1), numbers(1, 2))
+    store.append(numbers(2, 1), numbers(2, 2), Place(torch.tensor([[1, 2]]), torch.tensor([[0, 1], [-1, 0]])))
+    store.append(numbers(1, 1), numbers(1, 2))
+    assert store.document[:, :4].tolist() == [[0, 0, 1, 0], [0, -1, 0, 0]]
+    assert store.visible(2)[:, 0].tolist() == [
+        [[False, False, True, False], [True, True, False, True]],
+        [[True, False, True, True], [True, False, True, True]],
+    ]
+
+
+@torch.no_grad()
+def test_the_cache_takes_the_precision_of_autocast():
+    mixer = CausalSelfAttention(12, 2)
+    state = mixer.initial_state(2, 4)
+    assert state.keys.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        _, state = mixer(inputs(time=3), place(3), state)
+    assert (state.keys.dtype, state.values.dtype) == (torch.bfloat16, torch.bfloat16)

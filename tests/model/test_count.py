@@ -1,0 +1,105 @@
+"""What a model costs, counted without allocating it and compared with one that exists."""
+
+import pytest
+import torch
+
+from firsthand.model.count import count, count_parameters, flops_per_token
+from firsthand.model.make import build_model
+from firsthand.types import Place
+
+SMALL = {"n_layers": 3, "d_model": 32, "n_heads": 2, "context_length": 24, "position": "learned"}
+
+
+def test_parameters_by_part():
+    model = build_model({**SMALL, "tied": False}, 50)
+    expected = {
+        "embedding": 50 * 32,
+        "position": 24 * 32,
+        "mixers": 3 * 4 * 32 * 32,
+        "ffns": 3 * 2 * 32 * 128,
+        "norms": 7 * 32,
+        "head": 50 * 32,
+    }
+    assert count_parameters(model) == expected
+    assert sum(expected.values()) == sum(parameter.numel() for parameter in model.parameters())
+    assert count({**SMALL, "tied": False}, 50).parameters == expected
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_operations_by_the_formula(tied):
+    model = build_model({**SMALL, "tied": tied}, 50)
+    matrices = 3 * (4 * 32 * 32 + 2 * 32 * 128) + 50 * 32
+    assert flops_per_token(model) == 6 * matrices + 6 * 3 * 32 * 24
+
+
+def test_operations_are_those_that_torch_counts():
+    """Forward, with the whole of the attention square; the formula counts its causal half."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = build_model(SMALL, 50)
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(2, 24, dtype=torch.long))
+    half_square = 3 * 2 * 32 * 24
+    assert counter.get_total_flops() / 48 == flops_per_token(model) / 3 + half_square
+
+
+def test_a_mixer_that_says_nothing_costs_its_matrices():
+    model = build_model(SMALL, 50)
+    everything = flops_per_token(model)
+    for block in model.blocks:
+        block.mixer.mixing_flops = None
+    assert flops_per_token(model) == everything - 6 * 3 * 32 * 24
+
+
+def test_memory():
+    counted = count({**SMALL, "tied": True}, 50, batch_rows=4, optimizer_floats=(1, 2))
+    total, hidden = sum(counted.parameters.values()), 3 * (4 * 32 * 32 + 2 * 32 * 128)
+    assert counted.memory["parameters"] == counted.memory["gradients"] == 4 * total
+    assert counted.memory["optimizer"] == 4 * (hidden + 2 * (total - hidden))
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+@pytest.mark.parametrize("context_length", [24, 140])
+def test_activations_are_those_of_a_real_step(preset, context_length):
+    """140 takes another version of attention than 24."""
+    fields = {**SMALL, "preset": preset, "context_length": context_length}
+    counted = count(fields, 50, batch_rows=4).memory["activations"]
+    torch.manual_seed(0)
+    model = build_model(fields, 50)
+    kept = {}
+    ids = torch.zeros(4, context_length, dtype=torch.long)
+
+    def note(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        x, _, _ = model.trunk(model.embed(ids, Place.of(ids)), Place.of(ids))
+        loss = torch.nn.functional.cross_entropy(model.head(x).flatten(0, 1), ids.flatten(), reduction="sum")
+    assert loss.requires_grad
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    real = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
+    assert counted == pytest.approx(real, rel=0.05)
+
+
+def test_activations_grow_with_the_rows_and_shrink_with_the_precision():
+    small, large, half = (
+        count(SMALL, 50, batch_rows=rows, precision=dtype).memory["activations"]
+        for rows, dtype in ((2, torch.float32), (8, torch.float32), (8, torch.bfloat16))
+    )
+    assert 3.8 < large / small <= 4
+    assert 0.4 < half / large < 0.8
+
+
+def test_a_giant_is_counted_without_memory_and_without_touching_the_random_numbers():
+    before = torch.get_rng_state()
+    counted = count({"preset": "gpt2", "n_layers": 2, "d_model": 65536, "n_heads": 512}, 50257)
+    assert counted.parameters["ffns"] > 6 * 10**10
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_counting_leaves_nothing_behind():
+    """Attention keeps its causal mask: one made while counting holds no numbers and must not be kept."""
+    count({**SMALL, "context_length": 23}, 50)
+    model = build_model({**SMALL, "context_length": 23}, 50)
+    assert model(torch.zeros(1, 23, dtype=torch.long)).isfinite().all()
