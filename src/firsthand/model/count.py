@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model
-from firsthand.ops.cross_entropy import cross_entropy
+from firsthand.ops.cross_entropy import linear_cross_entropy
 from firsthand.types import Place
 
 
@@ -104,7 +104,7 @@ def _activation_bytes(model: LanguageModel, rows: int, precision: torch.dtype) -
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
     ):
         x, _, extra_loss = model.trunk(model.embed(ids, place), place)
-        loss, _ = cross_entropy(model.head(x), ids)
+        loss, _ = linear_cross_entropy(model.norm(x), model.head_weight, ids, model.softcap)
         total = loss + extra_loss  # held until the sum below, so that nothing noted is freed and noted twice
     assert total.requires_grad
     return sum(size for storage, size in kept.items() if storage not in weights)

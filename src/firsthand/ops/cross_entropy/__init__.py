@@ -42,6 +42,8 @@ def linear_cross_entropy(
     if torch.is_autocast_enabled("cpu"):
         x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
     counted = (targets != ignore_index).flatten()
-    ids = targets.flatten().masked_fill(~counted, 0)
-    nats = LinearCrossEntropy.apply(x.reshape(-1, x.shape[-1]), weight, ids, counted, softcap)  # type: ignore[no-untyped-call]
-    return nats, counted.sum()
+    count, ids = counted.sum(), targets.flatten().masked_fill(~counted, 0)
+    # a tensor subclass (as used for counting) may hold no numbers to ask for
+    some = counted if type(count) is not Tensor or int(count) < len(ids) else None
+    nats = LinearCrossEntropy.apply(x.reshape(-1, x.shape[-1]), weight, ids, some, softcap)  # type: ignore[no-untyped-call]
+    return nats, count

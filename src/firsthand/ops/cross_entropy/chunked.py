@@ -11,10 +11,15 @@ CHUNK_NUMBERS = 1 << 20
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """Summed nats. The gradients are made on the way forward, while a chunk's logits are at hand."""
+    """Summed nats. The gradients are made on the way forward, while a chunk's logits are at hand.
+
+    `counted`: which targets are not ignored; None: all.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, counted: Tensor, softcap: float | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, counted: Tensor | None, softcap: float | None
+    ) -> Tensor:
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         x_grad = torch.empty_like(x) if wanted else None
         nats = torch.zeros((), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
@@ -27,13 +32,14 @@ class LinearCrossEntropy(torch.autograd.Function):
             logits = (squeezed if softcap is None else squeezed * softcap).to(nats.dtype)
             log_probabilities = logits.log_softmax(-1)
             target = targets[here].unsqueeze(-1)
-            nats -= log_probabilities.gather(-1, target).squeeze(-1).masked_fill_(~counted[here], 0.0).sum()
+            chosen = log_probabilities.gather(-1, target)
+            nats -= (chosen if counted is None else chosen.masked_fill_(~counted[here, None], 0.0)).sum()
             if x_grad is None or weight_grad is None:
                 continue
             # d nats / d logits is the probabilities, less one at the target
             grad = log_probabilities.exp_()
             grad.scatter_add_(-1, target, grad.new_full((), -1.0).expand_as(target))
-            grad = (grad if counted[here].all() else grad.masked_fill_(~counted[here, None], 0.0)).to(x.dtype)
+            grad = (grad if counted is None else grad.masked_fill_(~counted[here, None], 0.0)).to(x.dtype)
             if softcap is not None:
                 grad = torch.ops.aten.tanh_backward(grad, squeezed)  # softcap and 1 / softcap cancel
             torch.mm(grad, weight, out=x_grad[here])

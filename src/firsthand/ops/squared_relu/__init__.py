@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 def squared_relu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """max(x, 0)² (Primer, arXiv 2109.08668, section 3)."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return F.relu(x).square()
     y: Tensor = _SquaredReLU.apply(x)  # type: ignore[no-untyped-call]
     return y
