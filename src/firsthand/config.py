@@ -101,7 +101,7 @@ class TrainNode(Node):
     log_every: int = Field(10, gt=0)
     evaluate_every: int | None = Field(None, gt=0)
     evaluate_tokens: int | None = Field(
-        1 << 17, gt=0, description="validation tokens of the evaluations along the way; the last one uses all"
+        1 << 15, gt=0, description="validation tokens of the evaluations along the way; the last one uses all"
     )
     sample_every: int | None = Field(None, gt=0)
     save_every: int | None = Field(None, gt=0)

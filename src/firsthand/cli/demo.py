@@ -10,7 +10,7 @@ from firsthand.cli.train import find_recipe
 
 
 def demo(
-    seconds: Annotated[float, typer.Option(min=1, help="How long to train.")] = 200.0,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to train.")] = 240.0,
     out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/demo"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted demo.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an earlier demo aside and start anew.")] = False,

@@ -100,7 +100,7 @@ def _restore(loop: Loop, folder: RunFolder, show: Show) -> None:
     saved = checkpoint.latest(folder.checkpoints, show.note)
     if saved is None:
         raise DamagedError(
-            f"No checkpoint in {folder.checkpoints} is intact, so there is nothing to resume; the damaged ones are kept "
+            f"No checkpoint in {folder.checkpoints} is intact, so nothing can be resumed; the damaged ones are kept "
             "there as bad-step-…. Start anew with --fresh, which moves the folder aside."
         )
     assemble.load_weights(loop.model, saved.model, str(saved.path))

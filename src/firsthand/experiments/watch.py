@@ -113,17 +113,16 @@ class Watch:
             self.show.step(line, step.fraction)
 
     def evaluate(self, at_most: int | None = None) -> dict[str, Any]:
-        """Validate on the whole held-out text, or on about its first `at_most` tokens; logs and returns the line."""
+        """Validate on the whole held-out text, or on `at_most` tokens from all over it; logs and returns it."""
         model, ranks = self.loop.model, self.loop.ranks
-        length = model.context_length
-        rows = max(1, 8192 // length)
-        batches = evaluation(self.corpus.validation, length, rows, self._mask_documents, self.loop.device)
-        if at_most is not None:
-            batches = islice(batches, max(1, at_most // (rows * length)))
+        text, length = self.corpus.validation, model.context_length
+        every = 1 if at_most is None else -(-len(text) // at_most)
+        rows = max(1, (8192 if every == 1 else 2048) // length)
+        batches = islice(evaluation(text, length, rows, self._mask_documents, self.loop.device), 0, None, every)
         mine = score(model, islice(batches, ranks.rank, None, ranks.world), self.loop.objective, self.loop.precision)
         nats, targets = (sum(column) for column in zip(*ranks.gather([mine.nats, float(mine.targets)]), strict=True))
         whole = Score(nats, int(targets))
-        share = whole.targets / (len(self.corpus.validation) - 1)
+        share = whole.targets / (len(text) - 1)
         line = self._stamp() | {
             "validation_loss": whole.nats_per_token,
             "bits_per_byte": whole.bits_per_byte(1) / (self.corpus.validation_bytes * share),
