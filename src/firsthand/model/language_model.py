@@ -44,7 +44,12 @@ class LanguageModel(nn.Module):
         self.unembedding = None if tied else nn.Linear(d_model, vocab_size, bias=False)
 
     def forward(self, ids: Int[Tensor, "batch time"], place: Place | None = None) -> Float[Tensor, "batch time vocab"]:
-        """Logits over the token after each. By default each row is one document and begins at position 0."""
+        """Logits over the token after each. By default each row is one document and begins at position 0.
+
+        UserError if an id lies outside the vocabulary (on a CPU; elsewhere asking would make the device wait).
+        """
+        if ids.device.type == "cpu" and type(ids) is Tensor and not torch.compiler.is_compiling():
+            self.check(ids)
         place = place or Place.of(ids)
         x, _, _ = self.trunk(self.embed(ids, place), place)
         return self.head(x)
