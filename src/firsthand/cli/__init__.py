@@ -27,10 +27,9 @@ app.add_typer(tokenizer.app, name="tokenizer")
 def prepare_environment() -> None:
     """What torch reads when it is loaded, unless the user has set it: measured in docs/training.md.
 
-    Large tensors lie on huge pages, which saves most page faults. Threads that wait for each other spin a little and
-    then sleep: sleeping at once wastes time, and long spinning stalls training beside any busy program.
+    Threads that wait for each other spin a little and then sleep: sleeping at once wastes time, and long spinning
+    stalls training beside any busy program.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
