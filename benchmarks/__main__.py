@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ["imports", "host", "bpe", "minute"]
+NAMES = ["imports", "host", "ops", "bpe", "minute"]
 
 
 def machine() -> dict[str, Any]:
