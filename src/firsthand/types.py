@@ -28,21 +28,25 @@ class Document:
 
 @dataclass(frozen=True)
 class Place:
-    """Where each token stands.
+    """Where each token stands, and which it is.
 
     `index`: its position, shape (1, time) when all rows agree, else (batch, time).
     `document`: the id of its document, shape (batch, time); tokens of different documents never see each other,
-    and -1 marks padding. None means that every row is one document.
+    and -1 marks padding. A document's tokens stand together: what comes back after another document is a new one.
+    None means that every row is one document.
+    `ids`: the tokens themselves, shape (batch, time), for parts that look at them again (value embeddings); None
+    where nobody asks, or where inputs have no ids (pictures).
     """
 
     index: Int[Tensor, "rows time"]
     document: Int[Tensor, "batch time"] | None = None
+    ids: Int[Tensor, "batch time"] | None = None
 
     @staticmethod
     def of(ids: Int[Tensor, "batch time"], offset: int = 0) -> "Place":
         """Rows of one document each, the first token standing at `offset`."""
         time = ids.shape[1]
-        return Place(torch.arange(offset, offset + time, device=ids.device).unsqueeze(0))
+        return Place(torch.arange(offset, offset + time, device=ids.device).unsqueeze(0), None, ids)
 
 
 @dataclass(frozen=True)

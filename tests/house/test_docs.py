@@ -21,13 +21,13 @@ PAGES = {
     "FILTERS": "data.md",
     "TOKENIZERS": "tokenizers.md",
     "PRESETS": "model.md",
-    "MIXERS": "model.md",
+    "MIXERS": "mixers.md",
     "POSITIONS": "model.md",
     "FFNS": "model.md",
     "NORMS": "model.md",
     "ACTIVATIONS": "model.md",
     "INITIALIZERS": "model.md",
-    "VERSIONS": "model.md",
+    "VERSIONS": "operations.md",
     "OBJECTIVES": "training.md",
     "OPTIMIZERS": "training.md",
     "SCHEDULES": "training.md",
@@ -54,7 +54,7 @@ def _tables() -> dict[str, set[str]]:
         for name, value in vars(importlib.import_module(module.name)).items():
             parts = list(value.values()) if name.isupper() and isinstance(value, dict) else []
             if parts and name[0] != "_" and all(callable(part) or isinstance(part, dict | Source) for part in parts):
-                tables[name] = {str(key) for key in value}
+                tables.setdefault(name, set()).update(str(key) for key in value)
     return tables
 
 

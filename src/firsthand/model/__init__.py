@@ -21,6 +21,8 @@ class Mixer(Protocol):
     (the returned state is then None). With a state, x continues the sequence that the state has seen; the passed
     state is consumed (it may be updated in place) and the returned one takes its place.
     `initial_state(batch, length)`: an empty state with room for `length` tokens.
+    `state_size(length)`: how many numbers the state holds for one row of `length` tokens, places and document ids
+    aside; for a recurrent mixer it does not depend on the length.
     """
 
     def forward(
@@ -28,6 +30,8 @@ class Mixer(Protocol):
     ) -> tuple[Float[Tensor, "batch time d_model"], State]: ...
 
     def initial_state(self, batch: int, length: int) -> State: ...
+
+    def state_size(self, length: int) -> int: ...
 
 
 class FeedForward(Protocol):

@@ -54,6 +54,9 @@ class CausalSelfAttention(nn.Module):
         weight = self.key.weight
         return KVCache(batch, self.n_kv_heads, length, self.d_head, weight.device, weight.dtype)
 
+    def state_size(self, length: int) -> int:
+        return 2 * self.n_kv_heads * self.d_head * length
+
     def mixing_flops(self, context_length: int) -> float:
         """Forward operations a token beside the weight matrices: two products with half the context on average."""
         return 2.0 * self.n_heads * self.d_head * context_length

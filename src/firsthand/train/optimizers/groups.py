@@ -14,8 +14,12 @@ EMBEDDINGS = ("embedding.", "unembedding.", "position.")
 
 
 def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
-    """A weight that maps hidden features to hidden features: what Muon is for."""
-    return parameter.ndim == 2 and not name.startswith(EMBEDDINGS)
+    """A weight that maps hidden features to hidden features: what Muon is for.
+
+    By convention such a parameter, and no other, is called `weight` and has the axes (out, in), or (n, out, in) for a
+    stack of n matrices (experts). Gains, taps of a convolution and rates of decay have other names.
+    """
+    return name.endswith("weight") and parameter.ndim in (2, 3) and not name.startswith(EMBEDDINGS)
 
 
 def decay_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
