@@ -23,6 +23,7 @@ PAGES = {
     "PRESETS": "model.md",
     "MIXERS": "mixers.md",
     "POSITIONS": "model.md",
+    "SCALINGS": "model.md",
     "FFNS": "model.md",
     "NORMS": "model.md",
     "ACTIVATIONS": "model.md",
