@@ -3,17 +3,23 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from firsthand.model import no_extra_loss
 from firsthand.types import Place, State
 
 
 class Block(nn.Module):
-    """x + mixer(norm(x)), then x + ffn(norm(x)): the pre-norm form of GPT-2 (section 2.3) and of most models since."""
+    """x + mixer(norm(x)), then x + ffn(norm(x)): the pre-norm form of GPT-2 (section 2.3) and of most models since.
 
-    def __init__(self, mixer: nn.Module, ffn: nn.Module, mixer_norm: nn.Module, ffn_norm: nn.Module) -> None:
+    Without an FFN (Mamba, arXiv 2312.00752, section 3.4) the first half is all, and there is no second norm.
+    """
+
+    def __init__(
+        self, mixer: nn.Module, ffn: nn.Module | None, mixer_norm: nn.Module, ffn_norm: nn.Module | None
+    ) -> None:
         super().__init__()
         self.mixer_norm = mixer_norm
         self.mixer = mixer
-        self.ffn_norm = ffn_norm
+        self.ffn_norm = ffn_norm if ffn is not None else None
         self.ffn = ffn
 
     def forward(
@@ -21,5 +27,7 @@ class Block(nn.Module):
     ) -> tuple[Float[Tensor, "batch time d_model"], State, Float[Tensor, ""]]:
         y, state = self.mixer(self.mixer_norm(x), place, state)
         x = x + y
+        if self.ffn is None or self.ffn_norm is None:
+            return x, state, no_extra_loss(x)
         y, extra_loss = self.ffn(self.ffn_norm(x))
         return x + y, state, extra_loss

@@ -17,6 +17,9 @@ from firsthand.parts import PartSpec, build
 TIE_FROM = 1024
 """From this vocabulary on, the head shares the embedding's weights unless the recipe says otherwise."""
 
+NO_FFN = "none"
+"""In the place of an FFN: the layer has none."""
+
 
 def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> LanguageModel:
     """The model that `fields` (of a ModelNode; absent ones come from the preset) describe, initialised.
@@ -36,7 +39,7 @@ def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> 
         mixer, ffn = _tile(fields["mixer"], number), _tile(fields["ffn"], number)
         return Block(
             build("model.mixer", MIXERS, mixer, files, **sizes, **plain, position=position, layer=number),
-            build("model.ffn", FFNS, ffn, files, **sizes, **plain, layer=number),
+            None if ffn == NO_FFN else build("model.ffn", FFNS, ffn, files, **sizes, **plain, layer=number),
             norm(),
             norm(),
         )
