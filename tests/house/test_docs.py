@@ -25,6 +25,7 @@ PAGES = {
     "POSITIONS": "model.md",
     "SCALINGS": "model.md",
     "FFNS": "model.md",
+    "BALANCES": "model.md",
     "NORMS": "model.md",
     "ACTIVATIONS": "model.md",
     "INITIALIZERS": "model.md",

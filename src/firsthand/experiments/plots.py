@@ -100,9 +100,16 @@ def printable(text: str) -> str:
 
 
 def plot_run(folder: Path) -> list[Path]:
-    """Draw the run in `folder` into its plots/: training (all panels) and each panel by itself. Returns the files."""
+    """Draw the run in `folder` into its plots/: training (all panels), each panel by itself, and how busy experts were.
+
+    Returns the files.
+    """
+    from firsthand.experiments.expert_load import expert_load, last_load  # draws with what stands here
+
     metrics = Metrics.read(folder / "metrics.jsonl")
     pictures = {"training": training(metrics, folder.name)} | {name: panel(name, metrics) for name in PANELS}
+    if load := last_load(folder):
+        pictures["experts"] = expert_load(load)
     return [path for name, picture in pictures.items() for path in save(picture, folder / "plots", name)]
 
 

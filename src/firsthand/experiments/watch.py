@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from firsthand import checkpoint
 from firsthand.config import Config
 from firsthand.data.loader import evaluation
+from firsthand.evaluate.experts import expert_visits, shares
 from firsthand.evaluate.perplexity import Score, score
 from firsthand.experiments.corpus import Corpus
 from firsthand.experiments.folder import RunFolder
@@ -119,7 +120,9 @@ class Watch:
         every = 1 if at_most is None else -(-len(text) // at_most)
         rows = max(1, (8192 if every == 1 else 2048) // length)
         batches = islice(evaluation(text, length, rows, self._mask_documents, self.loop.device), 0, None, every)
-        mine = score(model, islice(batches, ranks.rank, None, ranks.world), self.loop.objective, self.loop.precision)
+        batches = islice(batches, ranks.rank, None, ranks.world)
+        with expert_visits(model) as visits:
+            mine = score(model, batches, self.loop.objective, self.loop.precision)
         nats, targets = (sum(column) for column in zip(*ranks.gather([mine.nats, float(mine.targets)]), strict=True))
         whole = Score(nats, int(targets))
         share = whole.targets / (len(text) - 1)
@@ -128,6 +131,8 @@ class Watch:
             "bits_per_byte": whole.bits_per_byte(1) / (self.corpus.validation_bytes * share),
             "validation_tokens": whole.targets,
         }
+        if visits:
+            line["expert_load"] = shares(visits)  # of what the first rank has read
         self.last |= line
         self._write(line)
         if ranks.first:
