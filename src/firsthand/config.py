@@ -24,7 +24,7 @@ _EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 _Reader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 _Writer.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
-PARTS = ("tokenizer", "objective", "optimizer", "schedule", "mixer", "ffn", "position", "norm", "initialize")
+PARTS = ("tokenizer", "objective", "optimizer", "schedule", "mixer", "ffn", "block", "residual", "position", "norm", "initialize")
 """The settings that name a part: an override such as train.optimizer.lr=1e-3 reaches into it."""
 
 
@@ -74,6 +74,8 @@ class ModelNode(Node):
     d_ff: int | None = Field(None, gt=0)
     mixer: PartSpec | list[PartSpec] | None = None
     ffn: PartSpec | list[PartSpec] | None = None
+    block: PartSpec | None = None
+    residual: PartSpec | None = None
     position: PartSpec | None = None
     norm: PartSpec | None = None
     initialize: PartSpec | None = None

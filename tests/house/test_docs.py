@@ -26,6 +26,8 @@ PAGES = {
     "SCALINGS": "model.md",
     "FFNS": "model.md",
     "BALANCES": "model.md",
+    "BLOCKS": "model.md",
+    "RESIDUALS": "model.md",
     "NORMS": "model.md",
     "ACTIVATIONS": "model.md",
     "INITIALIZERS": "model.md",

@@ -54,12 +54,12 @@ def count(
 def count_parameters(model: LanguageModel) -> dict[str, int]:
     """Numbers that training changes, by part. A tied head has none of its own."""
     parts = {"embedding": 0, "position": 0, "mixers": 0, "ffns": 0, "norms": 0, "head": 0}
-    plural = {"mixer": "mixers", "ffn": "ffns", "mixer_norm": "norms", "ffn_norm": "norms"}
-    plural |= {"norm": "norms", "unembedding": "head"}
+    plural = {"mixer": "mixers", "ffn": "ffns", "unembedding": "head", "residual": "norms"}
     for name, parameter in model.named_parameters():
         top, *rest = name.split(".")
         part = rest[1] if top == "blocks" else top
-        parts[plural.get(part, part)] += parameter.numel()
+        part = "norms" if part.endswith("norm") else plural.get(part, part)
+        parts[part] = parts.get(part, 0) + parameter.numel()
     return parts
 
 
@@ -104,7 +104,7 @@ def _activation_bytes(model: LanguageModel, rows: int, precision: torch.dtype) -
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
     ):
         x, _, extra_loss = model.trunk(model.embed(ids, place), place)
-        loss, _ = linear_cross_entropy(model.norm(x), model.head_weight, ids, model.softcap)
+        loss, _ = linear_cross_entropy(model.final(x), model.head_weight, ids, model.softcap)
         total = loss + extra_loss  # held until the sum below, so that nothing noted is freed and noted twice
     assert total.requires_grad
     return sum(size for storage, size in kept.items() if storage not in weights)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from firsthand.errors import UserError
 from firsthand.model import Position, no_extra_loss
+from firsthand.model.residuals import Residual
 from firsthand.types import Place, State
 
 
@@ -17,7 +18,8 @@ class LanguageModel(nn.Module):
 
     `norm` stands before the head. `tied`: the head is the embedding, transposed, and has no parameters of its own
     (arXiv 1608.05859). `softcap` squeezes the logits to ±softcap (Gemma 2, section 2). `dropout` acts on the
-    embedding. `position` is shared with the mixers and listed once, under the model.
+    embedding. `position` is shared with the mixers and listed once, under the model. `residuals`, one a block, say
+    what each block gets from the stream (and are shared with the blocks, which add to it).
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class LanguageModel(nn.Module):
         tied: bool = True,
         softcap: float | None = None,
         dropout: float = 0.0,
+        residuals: Iterable[Residual] | None = None,
     ) -> None:
         super().__init__()
         self.vocab_size = vocab_size
@@ -40,8 +43,12 @@ class LanguageModel(nn.Module):
         self.position = position
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(blocks)
+        self.residuals = nn.ModuleList(residuals or [Residual() for _ in self.blocks])
         self.norm = norm
         self.unembedding = None if tied else nn.Linear(d_model, vocab_size, bias=False)
+        # rules that carry settings from a narrow model to a wide one set these two (see initialize.mup)
+        self.width_ratio = 1.0
+        self.logits_scale = 1.0
 
     def forward(self, ids: Int[Tensor, "batch time"], place: Place | None = None) -> Float[Tensor, "batch time vocab"]:
         """Logits over the token after each. By default each row is one document and begins at position 0.
@@ -64,15 +71,22 @@ class LanguageModel(nn.Module):
         """All blocks. `states` (one a block) are consumed and their successors returned; None remembers nothing."""
         extra_loss = no_extra_loss(x)
         after: list[State] = []
-        for number, block in enumerate(self.blocks):
+        first = x
+        for number, (block, residual) in enumerate(zip(self.blocks, self.residuals, strict=True)):
+            x = residual.enter(x, first)  # type: ignore[operator]
             x, state, extra = block(x, place, None if states is None else states[number])
             after.append(state)
             extra_loss = extra_loss + extra
         return x, None if states is None else after, extra_loss
 
+    def final(self, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
+        """What the head's weight is multiplied with: the last norm, and the scale of the logits."""
+        x = self.norm(x)
+        return x if self.logits_scale == 1.0 else x * self.logits_scale
+
     def head(self, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
-        """The final norm and the logits."""
-        logits = F.linear(self.norm(x), self.head_weight)
+        """The logits of the trunk's output."""
+        logits = F.linear(self.final(x), self.head_weight)
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
     @property

@@ -1,10 +1,12 @@
 """From the fields of a recipe's `model` to a model."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
-from firsthand.model.block import Block
+from firsthand.errors import UserError
+from firsthand.model.blocks import BLOCKS
 from firsthand.model.ffns import FFNS
 from firsthand.model.initialize import INITIALIZERS
 from firsthand.model.language_model import LanguageModel
@@ -12,6 +14,7 @@ from firsthand.model.mixers import MIXERS
 from firsthand.model.norms import NORMS
 from firsthand.model.positions import POSITIONS
 from firsthand.model.presets import resolve
+from firsthand.model.residuals import RESIDUALS, Residual
 from firsthand.parts import PartSpec, build
 
 TIE_FROM = 1024
@@ -35,17 +38,16 @@ def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> 
     def norm() -> Any:
         return build("model.norm", NORMS, fields["norm"], files, **sizes, **plain)
 
-    def block(number: int) -> nn.Module:
-        mixer, ffn = _tile(fields["mixer"], number), _tile(fields["ffn"], number)
-        return Block(
-            build("model.mixer", MIXERS, mixer, files, **sizes, **plain, position=position, layer=number),
-            None if ffn == NO_FFN else build("model.ffn", FFNS, ffn, files, **sizes, **plain, layer=number),
-            norm(),
-            norm(),
-        )
-
+    residuals = [
+        build("model.residual", RESIDUALS, fields["residual"], files, **sizes, **plain, layer=number)
+        for number in range(fields["n_layers"])
+    ]
+    given = {"position": position, "vocab_size": vocab_size}
     model = LanguageModel(
-        [block(number) for number in range(fields["n_layers"])],
+        [
+            _block(fields, number, residuals[number], norm, given, files, **sizes, **plain)
+            for number in range(len(residuals))
+        ],
         vocab_size,
         fields["d_model"],
         fields["context_length"],
@@ -54,11 +56,51 @@ def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> 
         tied=vocab_size >= TIE_FROM if fields["tied"] is None else fields["tied"],
         softcap=fields["softcap"] or None,
         dropout=fields["dropout"],
+        residuals=residuals,
     )
     build("model.initialize", INITIALIZERS, fields["initialize"], files, model=model)
     return model
 
 
+def _block(
+    fields: dict[str, Any],
+    number: int,
+    residual: Residual,
+    norm: Callable[[], nn.Module],
+    for_mixers: dict[str, Any],
+    files: bool,
+    **offered: Any,
+) -> nn.Module:
+    """Layer `number`."""
+    mixer, ffn = _tile(fields["mixer"], number), _tile(fields["ffn"], number)
+    some = ffn != NO_FFN
+    block: nn.Module = build(
+        "model.block",
+        BLOCKS,
+        fields["block"],
+        files,
+        mixer=build("model.mixer", MIXERS, mixer, files, **offered, **for_mixers, layer=number),
+        ffn=build("model.ffn", FFNS, ffn, files, **offered, layer=number) if some else None,
+        mixer_norm=norm(),
+        mixer_after_norm=norm(),
+        ffn_norm=norm() if some else None,
+        ffn_after_norm=norm() if some else None,
+        residual=residual,
+    )
+    _honoured(residual, block, fields)
+    return block
+
+
 def _tile(pattern: PartSpec | list[PartSpec], number: int) -> PartSpec:
     """Layer `number` of a pattern that repeats: [a, a, b] gives a a b a a b …"""
     return pattern[number % len(pattern)] if isinstance(pattern, list) else pattern
+
+
+def _honoured(residual: Residual, block: nn.Module, fields: dict[str, Any]) -> None:
+    """UserError if the layer would not use what the residual does."""
+    if type(residual).join is not Residual.join and residual not in block.modules():
+        raise UserError(
+            f"model.residual = {fields['residual']!r} changes how parts are added to the stream, but the layers of "
+            f"model.block = {fields['block']!r} have no argument `residual`. Give their constructor one and add with "
+            "residual.join(x, y), or set model.residual=plain."
+        )

@@ -11,5 +11,5 @@ class NextToken:
     def __call__(self, model: LanguageModel, batch: Batch) -> Loss:
         x = model.embed(batch.inputs, batch.place)
         x, _, extra_loss = model.trunk(x, batch.place)
-        nats, count = linear_cross_entropy(model.norm(x), model.head_weight, batch.targets, model.softcap)
+        nats, count = linear_cross_entropy(model.final(x), model.head_weight, batch.targets, model.softcap)
         return Loss(nats + extra_loss * count, count, {"nats": nats.detach()})
