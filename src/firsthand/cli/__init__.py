@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from firsthand.cli import count, demo, errors, generate, prepare, runs, tokenizer, train
+from firsthand.cli import compare, count, demo, errors, generate, growth, prepare, runs, tokenizer, train
 
 app = typer.Typer(
     name="firsthand",
@@ -20,6 +20,8 @@ app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
 app.command()(count.count)
+app.command()(compare.compare)
+app.command()(growth.growth)
 app.add_typer(runs.app, name="runs")
 app.add_typer(tokenizer.app, name="tokenizer")
 
