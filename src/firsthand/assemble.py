@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from firsthand import checkpoint, tokens
-from firsthand.config import Config
+from firsthand import checkpoint, dial, tokens
+from firsthand.config import Config, replaced
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
 from firsthand.errors import DamagedError, UserError
+from firsthand.model.count import count_blocks
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model
 from firsthand.model.presets import resolve
@@ -21,6 +22,30 @@ from firsthand.train.objectives import OBJECTIVES, Objective
 from firsthand.train.optimizers import OPTIMIZERS
 from firsthand.train.parallel import Ranks
 from firsthand.train.schedules import SCHEDULES, Schedule
+
+SIZES = ("d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
+
+
+def settle(config: Config) -> tuple[Config, dict[str, Any]]:
+    """The config with everything filled in that it leaves to the dial (dial.py), and just that, by dotted key."""
+    model, train = config.model, config.train
+    fields = resolve(model)
+    name, arguments = split(train.optimizer)
+    derived: dict[str, Any] = {}
+    if model.n_layers and not (model.size or model.d_model):
+        derived |= {f"model.{key}": fields[key] for key in SIZES if getattr(model, key) is None}
+    unbounded = not (train.steps or train.tokens or train.seconds or train.flops)
+    unrated = [rate for rate in dial.rates(name, 1.0, 1) if rate not in arguments]
+    if unbounded or unrated or config.data.batch_tokens is None:
+        weights, flops_per_token = count_blocks(fields)
+        flops = flops_per_token * dial.horizon(weights)
+        rates = dial.rates(name, flops, fields["d_model"])
+        derived |= {f"train.optimizer.{rate}": rates[rate] for rate in unrated}
+        if config.data.batch_tokens is None:
+            derived["data.batch_tokens"] = dial.batch_tokens(flops, fields["context_length"], train.microbatches)
+        if unbounded:
+            derived["train.tokens"] = dial.horizon(weights)
+    return replaced(config, derived), derived
 
 
 def make_tokenizer(config: Config, texts: Iterable[str]) -> Tokenizer:
@@ -44,6 +69,7 @@ def make_model(config: Config, vocab_size: int, files: bool = True) -> LanguageM
 
 
 def make_loader(config: Config, text: Tokens, context_length: int, ranks: Ranks, device: torch.device) -> Loader:
+    assert config.data.batch_tokens is not None, "settle the config first"
     return Loader(
         text,
         context_length,
@@ -61,7 +87,7 @@ def make_loader(config: Config, text: Tokens, context_length: int, ranks: Ranks,
 def make_optimizer(config: Config, model: LanguageModel) -> torch.optim.Optimizer:
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     optimizer: torch.optim.Optimizer = build(
-        "train.optimizer", OPTIMIZERS, config.train.optimizer, named_parameters=named
+        "train.optimizer", OPTIMIZERS, config.train.optimizer, named_parameters=named, width_ratio=model.width_ratio
     )
     return optimizer
 

@@ -24,7 +24,19 @@ _EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 _Reader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 _Writer.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
-PARTS = ("tokenizer", "objective", "optimizer", "schedule", "mixer", "ffn", "block", "residual", "position", "norm", "initialize")
+PARTS = (
+    "tokenizer",
+    "objective",
+    "optimizer",
+    "schedule",
+    "mixer",
+    "ffn",
+    "block",
+    "residual",
+    "position",
+    "norm",
+    "initialize",
+)
 """The settings that name a part: an override such as train.optimizer.lr=1e-3 reaches into it."""
 
 
@@ -56,7 +68,9 @@ class DataNode(Node):
     clean: list[str] | None = Field(None, description="cleaning steps in order; empty for none, absent for the usual")
     filters: list[PartSpec] = Field([], description="quality filters in order")
     deduplicate: Literal["none", "exact", "near"] = "exact"
-    batch_tokens: int = Field(8192, gt=0, description="tokens in one optimizer step, over all ranks")
+    batch_tokens: int | None = Field(
+        None, gt=0, description="tokens in one optimizer step, over all ranks; absent: the dial"
+    )
     stride: int | None = Field(None, gt=0, description="tokens between window starts; absent: context_length")
     mask_documents: bool = Field(False, description="packed documents do not attend to each other")
 
@@ -65,6 +79,7 @@ class ModelNode(Node):
     """Absent fields come from the preset."""
 
     preset: str = "modern"
+    size: str | None = Field(None, description="one of the preset's sizes by name, such as nano or 8b")
     context_length: int | None = Field(None, gt=0)
     d_model: int | None = Field(None, gt=0)
     n_layers: int | None = Field(None, gt=0)
@@ -86,6 +101,8 @@ class ModelNode(Node):
 
 
 class TrainNode(Node):
+    """Without steps, tokens, seconds and flops the dial says how many tokens; without its rates, the optimizer's."""
+
     seed: int = Field(0, ge=0)
     steps: int | None = Field(None, gt=0)
     tokens: float | None = Field(None, gt=0)
@@ -122,20 +139,28 @@ class Config(Node):
     train: TrainNode = TrainNode()
 
 
-def load(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """The recipe at `path` with `key=value` overrides. Raises UserError that names the key and the valid ones."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"There is no recipe {path}. Recipes are YAML files; those of the project lie in recipes/.")
-    try:
-        tree = _Reader(path.read_text(encoding="utf-8")).get_single_data() or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} holds a {type(tree).__name__}; a recipe is a tree of keys (run, data, model, train).")
+def load(path: str | Path | None, overrides: list[str] | None = None) -> Config:
+    """The recipe at `path` (None: an empty one) with `key=value` overrides.
+
+    Raises UserError that names the key and the valid ones.
+    """
+    tree = {} if path is None else _read(Path(path))
     for override in overrides or []:
         _override(tree, override)
-    return parse(tree, str(path))
+    return parse(tree, "The settings" if path is None else str(path))
+
+
+def replaced(config: Config, values: dict[str, Any]) -> Config:
+    """The config with other values at some dotted keys, which may reach into a part."""
+    tree = config.model_dump()
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        here = tree
+        for name in parents:
+            here[name] = {"part": here[name]} if isinstance(here[name], str) else here[name]
+            here = here[name]
+        here[last] = value
+    return parse(tree, "The settings")
 
 
 def parse(tree: dict[Any, Any], where: str) -> Config:
@@ -153,6 +178,18 @@ def save(config: Config, path: Path) -> None:
 def to_yaml(config: Config) -> str:
     """Every setting, also those that are null: null may differ from the default, and a stored run must say so."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Writer, sort_keys=False)
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    if not path.is_file():
+        raise UserError(f"There is no recipe {path}. Recipes are YAML files; those of the project lie in recipes/.")
+    try:
+        tree = _Reader(path.read_text(encoding="utf-8")).get_single_data() or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds a {type(tree).__name__}; a recipe is a tree of keys (run, data, model, train).")
+    return tree
 
 
 def _override(tree: dict[str, Any], text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import firsthand
+from firsthand.model.presets.family import Family
 from firsthand.text.sources import Source
 
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -57,7 +58,7 @@ def _tables() -> dict[str, set[str]]:
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
             parts = list(value.values()) if name.isupper() and isinstance(value, dict) else []
-            if parts and name[0] != "_" and all(callable(part) or isinstance(part, dict | Source) for part in parts):
+            if parts and name[0] != "_" and all(callable(part) or isinstance(part, dict | Source | Family) for part in parts):
                 tables.setdefault(name, set()).update(str(key) for key in value)
     return tables
 

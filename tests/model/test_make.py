@@ -35,7 +35,7 @@ def test_resolving_twice_changes_nothing(preset):
     fields = resolve(ModelNode(preset=preset))
     assert set(fields) == set(ModelNode.model_fields)
     assert resolve(fields) == fields
-    assert {name for name, value in fields.items() if value is None} <= {"tied"}
+    assert {name for name, value in fields.items() if value is None} <= {"tied", "size"}
 
 
 def test_given_fields_win_and_sizes_follow():
@@ -72,7 +72,7 @@ def test_all_layers_share_one_position():
         ({"mixer": {"part": "attention", "heads": 3}}, "model.mixer: attention has no argument 'heads'"),
         ({"ffn": [{"part": "mlp", "activation": "x"}]}, "no activation called 'x'"),
         ({"position": "roep"}, "Did you mean 'rope'"),
-        ({"norm": "batch_norm"}, "model.norm.*Valid here: layer_norm, rms_norm"),
+        ({"norm": "batch_norm"}, "model.norm.*Valid here: layer_norm, rms_norm, dyt"),
         ({"initialize": "zeros"}, "model.initialize.*Valid here: gpt2, modern"),
         ({"n_heads": 5}, r"model.d_model = 32 cannot be shared by model.n_heads = 5.*model.d_head"),
         ({"n_heads": 4, "n_kv_heads": 3}, "n_heads = 4 is not a multiple of n_kv_heads = 3"),

@@ -34,9 +34,12 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
     saving; UserError for everything that the user can put right.
     """
     started = time.perf_counter()
+    config, derived = assemble.settle(config)
     with ranks(config.train.device) as group, StopFlag() as stop:
         folder = RunFolder(config.run.folder)
         show = show if show is not None and group.first else Silent()
+        if derived:
+            show.note(f"the dial sets {', '.join(f'{key}={value:.9g}' for key, value in derived.items())}")
         continuing = resume and folder.used
         if group.first:
             _open_folder(folder, config, resume, fresh, show)

@@ -14,11 +14,14 @@ from firsthand.types import Place
 
 @dataclass(frozen=True)
 class Count:
-    """`parameters` by part; `flops_per_token` of training; `memory` in bytes by purpose, weights in fp32."""
+    """`parameters` by part, and how many of them one token meets; `flops_per_token` of training; `memory` of a training
+    step in bytes by purpose, weights in fp32; `state`: numbers that decoding holds for one row of full context."""
 
     parameters: dict[str, int]
+    active: int
     flops_per_token: float
     memory: dict[str, int]
+    state: int
 
 
 def count(
@@ -41,14 +44,24 @@ def count(
         model = build_model(fields, vocab_size, files)
         parameters = count_parameters(model)
         total = sum(parameters.values())
-        hidden = _hidden_weights(model)
+        hidden = hidden_weights(model)
         memory = {
             "parameters": 4 * total,
             "gradients": 4 * total,
             "optimizer": 4 * (optimizer_floats[0] * hidden + optimizer_floats[1] * (total - hidden)),
             "activations": _activation_bytes(model, batch_rows, precision),
         }
-        return Count(parameters, flops_per_token(model), memory)
+        state = sum(block.mixer.state_size(model.context_length) for block in model.blocks)  # type: ignore[union-attr, operator, misc]
+        return Count(parameters, total - idle_parameters(model), flops_per_token(model), memory, int(state))
+
+
+def count_blocks(fields: dict[str, Any], files: bool = True) -> tuple[int, float]:
+    """Of the blocks alone, so whatever the vocabulary: matrix weights that a token meets, and operations to train on it."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(), torch.random.fork_rng(devices=[]):
+        model = build_model(fields, 1, files)
+        return hidden_weights(model) - idle_parameters(model), _blocks_flops(model)
 
 
 def count_parameters(model: LanguageModel) -> dict[str, int]:
@@ -66,19 +79,37 @@ def count_parameters(model: LanguageModel) -> dict[str, int]:
 def flops_per_token(model: LanguageModel) -> float:
     """Floating-point operations of forward and backward for one token at full context: 6·N + 3·M.
 
-    N counts the weights of every matrix that is multiplied, the head included and the embedding not: two operations
-    forward, four backward. M is what the mixers do beside their matrices; for causal attention that is 2 · n_heads ·
-    d_head · context_length a layer (a query meets half the context on average), which makes the usual
+    N counts the weights of every matrix that the token is multiplied with, the head included and the embedding not: two
+    operations forward, four backward. M is what the mixers do beside their matrices; for causal attention that is
+    2 · n_heads · d_head · context_length a layer (a query meets half the context on average), which makes the usual
     6·N + 6·n_layers·d_model·context_length.
     """
-    matrices = _hidden_weights(model) + model.vocab_size * model.embedding.embedding_dim
+    return _blocks_flops(model) + 6.0 * model.vocab_size * model.embedding.embedding_dim
+
+
+def hidden_weights(model: LanguageModel) -> int:
+    """Numbers in the blocks' matrices. By name, as optimizers tell them: only such parameters are called `weight`."""
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return sum(
+        p.numel()
+        for name, p in model.named_parameters()
+        if name.startswith("blocks.") and name.endswith("weight") and p.ndim >= 2 and id(p) not in tables
+    )
+
+
+def idle_parameters(model: LanguageModel) -> int:
+    """Parameters that a token does not meet: those of the experts it is not sent to."""
+    return sum(_idle(block.ffn) for block in model.blocks)
+
+
+def _idle(ffn: nn.Module | Tensor) -> int:
+    active = getattr(ffn, "active_parameters", None)  # an FFN that uses all it has need not say so
+    return sum(p.numel() for p in ffn.parameters()) - int(active()) if callable(active) else 0  # type: ignore[union-attr, operator]
+
+
+def _blocks_flops(model: LanguageModel) -> float:
     mixing = sum(_mixing_flops(block.mixer, model.context_length) for block in model.blocks)
-    return 6.0 * matrices + 3.0 * mixing
-
-
-def _hidden_weights(model: LanguageModel) -> int:
-    """Numbers in the blocks' matrices. By name, which leaves out the position that the mixers share with the model."""
-    return sum(p.numel() for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim >= 2)
+    return 6.0 * (hidden_weights(model) - idle_parameters(model)) + 3.0 * mixing
 
 
 def _mixing_flops(mixer: nn.Module | Tensor, context_length: int) -> float:
