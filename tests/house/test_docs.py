@@ -20,6 +20,7 @@ PAGES = {
     "SOURCES": "data.md",
     "CLEANERS": "data.md",
     "FILTERS": "data.md",
+    "TASKS": "data.md",
     "TOKENIZERS": "tokenizers.md",
     "PRESETS": "model.md",
     "MIXERS": "mixers.md",
@@ -53,12 +54,13 @@ def _anchor(heading: str) -> str:
 def _tables() -> dict[str, set[str]]:
     """Every table of parts: a public dict in capitals whose values build or do something. Apps have no parts."""
     tables: dict[str, set[str]] = {}
+    kinds = dict | Source | Family
     for module in pkgutil.walk_packages(firsthand.__path__, "firsthand."):
         if module.name.startswith(("firsthand.experiments", "firsthand.cli")):
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
             parts = list(value.values()) if name.isupper() and isinstance(value, dict) else []
-            if parts and name[0] != "_" and all(callable(part) or isinstance(part, dict | Source | Family) for part in parts):
+            if parts and name[0] != "_" and all(callable(part) or isinstance(part, kinds) for part in parts):
                 tables.setdefault(name, set()).update(str(key) for key in value)
     return tables
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from firsthand.cli import compare, count, demo, errors, generate, growth, prepare, runs, tokenizer, train
+from firsthand.cli import compare, count, demo, errors, generate, growth, prepare, probe, runs, tokenizer, train
 
 app = typer.Typer(
     name="firsthand",
@@ -22,6 +22,7 @@ app.command()(demo.demo)
 app.command()(count.count)
 app.command()(compare.compare)
 app.command()(growth.growth)
+app.command()(probe.probe)
 app.add_typer(runs.app, name="runs")
 app.add_typer(tokenizer.app, name="tokenizer")
 
