@@ -44,9 +44,8 @@ def test_a_mega_second_is_not_five_minutes() -> None:
 
 
 def test_a_budget_is_the_only_bound_of_a_run() -> None:
-    assert budget_settings("20Mtok") == ["train.steps=null", "train.tokens=20000000.0", "train.seconds=null"] + [
-        "train.flops=null"
-    ]
+    nothing = ["train.steps=null", "train.seconds=null", "train.flops=null"]
+    assert sorted(budget_settings("20Mtok")) == sorted(["train.tokens=20000000.0", *nothing])
     assert budget_settings("40steps")[0] == "train.steps=40"
     assert budget_settings(None) == []
     assert len(BOUNDS) == 4

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from firsthand.cli import compare, count, demo, errors, generate, growth, prepare, probe, runs, tokenizer, train
+from firsthand.cli import compare, count, demo, errors, generate, growth, prepare, probe, runs, scaling, tokenizer, train
 
 app = typer.Typer(
     name="firsthand",
@@ -23,6 +23,7 @@ app.command()(count.count)
 app.command()(compare.compare)
 app.command()(growth.growth)
 app.command()(probe.probe)
+app.command()(scaling.scaling)
 app.add_typer(runs.app, name="runs")
 app.add_typer(tokenizer.app, name="tokenizer")
 

@@ -148,12 +148,12 @@ def comparison(runs: Mapping[str, Metrics], over: Sequence[str] = ("step", "toke
                 axes.plot(x, smooth(y) * scale, color=colour, linewidth=0.9, alpha=0.45)
                 drawn.append(smooth(y) * scale)
                 x, y = metrics.series("validation_loss", measure)
-                style = {"linewidth": 1.9, "marker": "o", "markersize": 3.2, "linestyle": _dashes(number)}
+                style = {"linewidth": 1.9, "marker": "o", "markersize": 3.2, "linestyle": dashes(number)}
                 axes.plot(x, y * scale, color=colour, label=printable(name), **style)
                 drawn.append(y * scale)
         for axes, measure in zip(panels, over, strict=True):
-            _measure(axes, measure)
-        _fit(panels[0], drawn)
+            progress_axis(axes, measure)
+        fit_height(panels[0], drawn)
         panels[0].set_ylabel("loss (bits per byte)" if in_bits else "loss (nats per token)")
         panels[0].set_title("Loss: thick validation, thin training")
         panels[-1].legend(loc="upper right")
@@ -179,8 +179,8 @@ def _loss(axes: Axes, metrics: Metrics) -> None:
     axes.plot(steps, smooth(losses), color=COLOURS[0], linewidth=1.8, label=_ending("training", smooth(losses)))
     style = {"linewidth": 1.8, "marker": "o", "markersize": 3.5, "label": _ending("validation", validation)}
     axes.plot(at, validation, color=COLOURS[1], **style)
-    _fit(axes, [smooth(losses), validation])
-    _measure(axes, "step")
+    fit_height(axes, [smooth(losses), validation])
+    progress_axis(axes, "step")
     axes.set_ylabel("loss (nats per token)")
     axes.set_title("Loss")
     if len(losses) or len(validation):
@@ -198,7 +198,7 @@ def _learning_rate(axes: Axes, metrics: Metrics) -> None:
     axes.fill_between(steps, rates, color=COLOURS[2], alpha=0.12, linewidth=0)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:g}")
-    _measure(axes, "step")
+    progress_axis(axes, "step")
     axes.set_title("Learning rate")
 
 
@@ -213,7 +213,7 @@ def _gradient_norm(axes: Axes, metrics: Metrics) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
-    _measure(axes, "step")
+    progress_axis(axes, "step")
     axes.set_title("Gradient norm (log scale)")
 
 
@@ -240,12 +240,12 @@ def _ending(name: str, values: Points) -> str:
     return f"{name}, {values[-1]:.3f} at the end" if len(values) else "_"
 
 
-def _dashes(number: int) -> str:
+def dashes(number: int) -> str:
     """Past the end of the palette, lines differ by their dashes."""
     return ("-", "--", ":", "-.")[number // len(COLOURS) % 4]
 
 
-def _fit(axes: Axes, curves: Sequence[Points]) -> None:
+def fit_height(axes: Axes, curves: Sequence[Points]) -> None:
     """Leave the plunge of the first 5% of the steps outside: all that happens later would be flat beside it."""
     later = [curve[len(curve) // 20 :] for curve in curves if len(curve)]
     if later:
@@ -254,7 +254,7 @@ def _fit(axes: Axes, curves: Sequence[Points]) -> None:
         axes.set_ylim(low - 0.1 * room, high + 0.05 * room)
 
 
-def _measure(axes: Axes, measure: str) -> None:
+def progress_axis(axes: Axes, measure: str) -> None:
     """The horizontal axis: 1,500 steps, 20 M tokens, minutes in round numbers."""
     from matplotlib.ticker import EngFormatter, MaxNLocator, MultipleLocator
 
@@ -270,6 +270,9 @@ def _measure(axes: Axes, measure: str) -> None:
     elif measure == "tokens":
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.set_xlabel("tokens seen")
+    elif measure == "flops":
+        axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+        axes.set_xlabel("FLOPs of training")
     else:
         axes.xaxis.set_major_formatter("{x:,.10g}")
         axes.set_xlabel("step")

@@ -102,7 +102,12 @@ def read(folder: Path) -> Run:
 
 def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """The settings in which the runs differ, as dotted keys, each with its value in every run (None: not set)."""
-    flat = [_flatten(run.config) for run in runs]
+    return differing([run.config for run in runs])
+
+
+def differing(configs: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The dotted keys, but those of `run`, that do not have one value in all trees; with every tree's value."""
+    flat = [_flatten(config) for config in configs]
     keys = {key: None for settings in flat for key in settings if not key.startswith("run.")}
     values = {key: [settings.get(key) for settings in flat] for key in keys}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
