@@ -1,5 +1,6 @@
 """From a config to a tokenizer, batches, a model, an optimizer: the one file that knows every folder."""
 
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,14 @@ def make_loader(config: Config, text: Tokens, context_length: int, ranks: Ranks,
 
 
 def make_optimizer(config: Config, model: LanguageModel) -> torch.optim.Optimizer:
+    """The optimizer, for all that learns. UserError if the model's width rules ask for rates that it cannot give."""
+    name, _ = split(config.train.optimizer)
+    takes = inspect.signature(find("train.optimizer", OPTIMIZERS, name)).parameters
+    if model.width_ratio != 1 and "width_ratio" not in takes:
+        raise UserError(
+            f"model.initialize=mup asks for learning rates that follow the width, but train.optimizer={name} has no "
+            "argument `width_ratio`. Give it one, or choose other initial weights."
+        )
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     optimizer: torch.optim.Optimizer = build(
         "train.optimizer", OPTIMIZERS, config.train.optimizer, named_parameters=named, width_ratio=model.width_ratio

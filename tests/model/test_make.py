@@ -72,7 +72,7 @@ def test_all_layers_share_one_position():
         ({"mixer": {"part": "attention", "heads": 3}}, "model.mixer: attention has no argument 'heads'"),
         ({"ffn": [{"part": "mlp", "activation": "x"}]}, "no activation called 'x'"),
         ({"position": "roep"}, "Did you mean 'rope'"),
-        ({"norm": "batch_norm"}, "model.norm.*Valid here: layer_norm, rms_norm, dyt"),
+        ({"norm": "batch_norm"}, "model.norm.*Valid here: dyt, layer_norm, rms_norm"),
         ({"initialize": "zeros"}, "model.initialize.*Valid here: gpt2, modern"),
         ({"n_heads": 5}, r"model.d_model = 32 cannot be shared by model.n_heads = 5.*model.d_head"),
         ({"n_heads": 4, "n_kv_heads": 3}, "n_heads = 4 is not a multiple of n_kv_heads = 3"),

@@ -22,14 +22,34 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     return name.endswith("weight") and parameter.ndim in (2, 3) and not name.startswith(EMBEDDINGS)
 
 
-def decay_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; gains, biases and other vectors do not."""
-    parameters = [parameter for _, parameter in named]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+def parameter_groups(named_parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
+    """Hidden matrices and tables (embedding, head, positions) decay; gains, biases, taps and other vectors do not.
+
+    `hidden` says of a group which of them it is.
+    """
+    kinds: dict[str, list[nn.Parameter]] = {"hidden": [], "table": [], "vector": []}
+    for name, parameter in named_parameters:
+        table = name.startswith(EMBEDDINGS) and parameter.ndim >= 2
+        kinds["hidden" if is_hidden_matrix(name, parameter) else "table" if table else "vector"].append(parameter)
+    return [
+        {"params": parameters, "weight_decay": 0.0 if kind == "vector" else weight_decay, "hidden": kind == "hidden"}
+        for kind, parameters in kinds.items()
+        if parameters
     ]
-    return [group for group in groups if group["params"]]
+
+
+def width_rates(
+    groups: list[dict[str, Any]], lr: float, hidden: float = 1.0, others: float = 1.0
+) -> list[dict[str, Any]]:
+    """The groups with the rates that muP's rules ask for in a model of another width than `lr` was found at.
+
+    `hidden` and `others` multiply the rate of hidden matrices and of everything else. What decay takes in a step,
+    lr · weight_decay, stays what it was. The group whose rate is `lr` itself comes first, since that one is logged.
+    """
+    for group in groups:
+        factor = hidden if group["hidden"] else others
+        group |= {"lr": lr * factor, "weight_decay": group["weight_decay"] / factor}
+    return sorted(groups, key=lambda group: bool(group["lr"] != lr))
 
 
 def set_rate(optimizer: Optimizer, multiplier: float) -> float:

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from firsthand.train.optimizers.groups import NamedParameters, by_shape, decay_groups, is_hidden_matrix
+from firsthand.train.optimizers.descent import decay, kept
+from firsthand.train.optimizers.groups import NamedParameters, by_shape, is_hidden_matrix, parameter_groups
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic iteration in K. Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"."""
@@ -33,6 +34,7 @@ def orthogonalize(x: Float[Tensor, "n rows columns"], iterations: int = 5) -> Fl
 class Muon(Optimizer):
     """Nesterov momentum, orthogonalized, scaled by sqrt(max(1, rows / columns)); decoupled weight decay.
 
+    Of a stack of matrices (experts) each is orthogonalized by itself.
     The parameters in `others` go to torch's fused AdamW, which shares this optimizer's groups and state, so that a
     checkpoint or a schedule sees one optimizer.
     """
@@ -45,12 +47,14 @@ class Muon(Optimizer):
         momentum: float,
         weight_decay: float,
         iterations: int,
+        cautious: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "iterations": iterations}
-        super().__init__([{"params": matrices}], defaults)
-        self.adamw = torch.optim.AdamW(others, fused=True)
-        self.adamw.state = self.state
-        self.param_groups.extend(self.adamw.param_groups)
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__([{"params": matrices}], defaults | {"iterations": iterations, "cautious": cautious})
+        self.adamw = torch.optim.AdamW(others, fused=True) if others else None
+        if self.adamw is not None:
+            self.adamw.state = self.state
+            self.param_groups.extend(self.adamw.param_groups)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -58,23 +62,21 @@ class Muon(Optimizer):
         group = self.param_groups[0]
         for parameters in by_shape(p for p in group["params"] if p.grad is not None):
             self._step_stack(parameters, group)
-        self.adamw.step()
+        if self.adamw is not None:
+            self.adamw.step()
 
     def _step_stack(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         weights: list[Tensor] = list(parameters)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        for parameter in parameters:
-            if "momentum" not in self.state[parameter]:
-                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-        buffers = [self.state[parameter]["momentum"] for parameter in parameters]
+        buffers = kept([self.state[parameter] for parameter in parameters], "momentum", weights)
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         looked_ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])
-        updates = orthogonalize(torch.stack(looked_ahead), group["iterations"])
-        rows, columns = parameters[0].shape
+        stack = torch.stack(looked_ahead)
+        updates = list(orthogonalize(stack.flatten(0, -3), group["iterations"]).view_as(stack).unbind())
+        rows, columns = stack.shape[-2:]
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-        if group["weight_decay"]:
-            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(weights, list(updates.unbind()), alpha=-rate)
+        decay(weights, updates, group["lr"] * group["weight_decay"], group["cautious"])
+        torch._foreach_add_(weights, updates, alpha=-rate)
 
 
 def muon(
@@ -86,10 +88,16 @@ def muon(
     adamw_lr: float = 3e-3,
     betas: tuple[float, float] | list[float] = (0.8, 0.95),
     eps: float = 1e-10,
+    cautious: bool = False,
+    width_ratio: float = 1.0,
 ) -> Optimizer:
-    """Muon on hidden matrices, AdamW (rate `adamw_lr`, no decay) on embeddings, heads, gains and biases."""
+    """Muon on hidden matrices, AdamW (rate `adamw_lr`, no decay) on embeddings, heads, gains and biases.
+
+    `width_ratio` changes nothing: an orthogonal step has the size that a matrix of any width asks for (Yang et al.
+    2023, arXiv 2310.17813, section 3), and AdamW's rate for the rest does not depend on the width either.
+    """
     matrices = [parameter for name, parameter in named_parameters if is_hidden_matrix(name, parameter)]
     rest = [(name, parameter) for name, parameter in named_parameters if not is_hidden_matrix(name, parameter)]
     shared = {"lr": adamw_lr, "betas": (betas[0], betas[1]), "eps": eps}
-    others = [group | shared for group in decay_groups(rest, 0.0)]
-    return Muon(matrices, others, lr, momentum, weight_decay, iterations)
+    others = [group | shared for group in parameter_groups(rest, 0.0)]
+    return Muon(matrices, others, lr, momentum, weight_decay, iterations, cautious)
