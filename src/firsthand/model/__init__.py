@@ -51,6 +51,9 @@ class Position(nn.Module):
     context_length: int | None = None
     """How many places the scheme knows; None: as many as you like."""
 
+    blind: bool = False
+    """True for a scheme that tells tokens nothing at all. What is neither blind nor tells anything is a mistake."""
+
     def embed(
         self, x: Float[Tensor, "batch time d_model"], index: Int[Tensor, "rows time"]
     ) -> Float[Tensor, "batch time d_model"]:

@@ -6,5 +6,7 @@ from firsthand.model import Position
 class NoPosition(Position):
     """The identity in every way."""
 
+    blind = True
+
     def __init__(self) -> None:
         super().__init__()
