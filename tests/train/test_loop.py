@@ -18,7 +18,7 @@ from firsthand.train.loop import Loop
 from firsthand.train.objectives import OBJECTIVES
 from firsthand.train.optimizers import OPTIMIZERS
 from firsthand.train.optimizers.groups import load_state_tensors, state_tensors
-from firsthand.train.schedules import warmup_cosine
+from firsthand.train.schedules import linear, warmup_cosine
 from firsthand.types import Loss
 
 TEXT = np.frombuffer(b"to be, or not to be: that is the question. " * 40, dtype=np.uint8).astype(np.uint16)
@@ -188,3 +188,25 @@ def test_bf16_stays_close_to_fp32():
     single = list(make(5, dropout=0.0, microbatches=1))[-1]
     half = list(make(5, dropout=0.0, microbatches=1, precision="bf16"))[-1]
     assert half.loss == pytest.approx(single.loss, rel=0.02)
+
+
+@pytest.mark.parametrize("bound", ["steps", "tokens", "flops"])
+def test_schedules_are_asked_for_the_middle_of_a_step(bound):
+    """So the first of a warm-up from 0 learns already, and so does the last of a decay to 0."""
+    loop = make(10)
+    tokens = sum(batch.inputs.numel() for batch in loop.batches.batch(0))
+    budget = {"steps": 10, "tokens": 10.0 * tokens, "flops": 10 * tokens * loop.flops_per_token}
+    loop.budget = Budget(**{bound: budget[bound]})
+    asked = []
+    loop.schedule = lambda fraction: asked.append(fraction) or 1.0
+    assert len(list(loop)) == 10
+    assert asked == pytest.approx([0.05 + 0.1 * step for step in range(10)])
+
+
+def test_no_step_of_a_run_is_without_a_rate():
+    loop = make(10)
+    loop.schedule = linear(warmup=0.5, final=0.0)
+    rates = [step.lr for step in loop]
+    assert rates[:5] == pytest.approx([rates[4] * (2 * step + 1) / 9 for step in range(5)])
+    assert min(rates) > 0
+    assert rates[0] == pytest.approx(rates[-1])

@@ -77,10 +77,11 @@ class Loop:
     def __iter__(self) -> Iterator[Step]:
         skipped = 0
         started = time.perf_counter() - self.progress.seconds
-        while (fraction := self.budget.fraction(self.progress)) < 1:
-            lr = set_rate(self.optimizer, self.schedule(fraction))
+        while self.budget.fraction(self.progress) < 1:
+            microbatches = self.batches.batch(self.progress.steps)
+            lr = set_rate(self.optimizer, self.schedule(self._middle(microbatches)))
             self.model.train()
-            total, count, seen = self._accumulate(self.batches.batch(self.progress.steps))
+            total, count, seen = self._accumulate(microbatches)
             elapsed = time.perf_counter() - started
             shares = self.ranks.gather([total, count, float(seen), float(self.stop()), elapsed])
             loss_sum, targets, tokens, stop, _ = (sum(column) for column in zip(*shares, strict=True))
@@ -92,12 +93,7 @@ class Loop:
             self.optimizer.zero_grad(set_to_none=True)
             self.scale.update(finite)
             skipped = 0 if finite else skipped + 1
-            self.progress = Progress(
-                self.progress.steps + 1,
-                self.progress.tokens + int(tokens),
-                max(row[-1] for row in shares),
-                self.progress.flops + tokens * self.flops_per_token,
-            )
+            self.progress = self._after(int(tokens), seconds=max(row[-1] for row in shares))
             loss = loss_sum / max(targets, 1.0)
             yield Step(self.progress, self.budget.fraction(self.progress), loss, norm, lr, not finite, stop > 0)
             if skipped >= self.patience:
@@ -106,6 +102,21 @@ class Loop:
                     f"{self.progress.steps}); none of them touched the weights. Lower the optimizer's lr, or lengthen "
                     "the warm-up, and resume from the last checkpoint."
                 )
+
+    def _after(self, tokens: int, seconds: float) -> Progress:
+        """The progress after one more step of so many tokens, at so many seconds."""
+        here = self.progress
+        return Progress(here.steps + 1, here.tokens + tokens, seconds, here.flops + tokens * self.flops_per_token)
+
+    def _middle(self, microbatches: list[Batch]) -> float:
+        """The share of the budget that is used half-way through this step, as far as that is known beforehand.
+
+        Schedules are asked there: at its beginning a warm-up from 0 would waste the first step, at its end a decay to
+        0 the last.
+        """
+        tokens = self.ranks.world * sum(batch.inputs.numel() for batch in microbatches)
+        after = self._after(tokens, self.progress.seconds)
+        return (self.budget.fraction(self.progress) + self.budget.fraction(after)) / 2
 
     def _accumulate(self, microbatches: list[Batch]) -> tuple[float, float, int]:
         """Gradients of the *sum* of the loss over all microbatches; returns that sum, its count and the tokens seen."""

@@ -1,6 +1,7 @@
 """Learning-rate schedules: factories of functions from the fraction of the budget used to a multiplier in (0, 1].
 
-`warmup` and `decay` are fractions of the budget, so one recipe serves a run of any length.
+`warmup` and `decay` are fractions of the budget, so one recipe serves a run of any length. The loop asks for the middle
+of each step, so that neither a warm-up from 0 nor a decay to 0 wastes one.
 """
 
 import math
