@@ -17,6 +17,7 @@ import typer.main
 
 from firsthand import config
 from firsthand.cli import app
+from firsthand.experiments.sweep.axes import parse_axis
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -109,6 +110,12 @@ def test_the_demo_of_make_is_the_demo_of_the_test() -> None:
     assert re.search(r"^demo: install .*\n\t@\$\(BIN\)/firsthand demo\n$", makefile, re.MULTILINE)
 
 
+def _first_value(setting: str) -> str:
+    """The setting, where a sweep or --vary gives it several values with the first of them."""
+    axis = parse_axis(setting)
+    return f"{axis.key}={axis.grid()[0]}" if axis else setting
+
+
 def _every_command() -> list[tuple[str, str]]:
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     commands = [(page.name, command) for page in pages for command in _commands(page)]
@@ -131,5 +138,5 @@ def test_every_command_of_the_manual_exists(page: str, command: str) -> None:
     assert [option for option in options if option not in names] == [], f"not among the options of {verb.name}"
     recipes = [word for word in words if re.match(r"recipes/.*\.yaml$", word)]
     for recipe in recipes:
-        settings = [word for word in words if re.match(r"[a-z_]+(\.\w+)*=", word)]
+        settings = [_first_value(word) for word in words if re.match(r"[a-z_]+(\.\w+)*=", word)]
         assert config.load(ROOT / recipe, settings)

@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from firsthand.cli import compare, count, demo, errors, generate, growth, prepare, probe, runs, scaling, tokenizer, train
+from firsthand.cli import (
+    compare,
+    count,
+    demo,
+    errors,
+    generate,
+    growth,
+    prepare,
+    probe,
+    runs,
+    scaling,
+    sweep,
+    tokenizer,
+    train,
+)
 
 app = typer.Typer(
     name="firsthand",
@@ -21,6 +35,7 @@ app.command()(train.train)
 app.command()(demo.demo)
 app.command()(count.count)
 app.command()(compare.compare)
+app.command()(sweep.sweep)
 app.command()(growth.growth)
 app.command()(probe.probe)
 app.command()(scaling.scaling)
