@@ -1,0 +1,68 @@
+"""DeltaNet: a matrix is the memory, and each token corrects what it holds under one key."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from firsthand.errors import UserError
+from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaState
+from firsthand.types import Place
+
+
+class DeltaNet(nn.Module):
+    """A linear transformer with the delta rule (arXiv 2406.06484, sections 2.2 and 3.4).
+
+    Each head keeps a matrix S from keys to values. A token asks what S holds under its key k and writes the share beta
+    of what is missing to its value v (all of it, and S holds v there); then it reads under its query q:
+
+        S ← S + beta k (v - Sᵀk)ᵀ,    out = norm(Sᵀq)
+
+    Queries, keys and values go through a causal convolution of `d_conv` tokens and SiLU; then queries and keys get unit
+    length. beta = sigmoid(W x), twice that with `negative_eigenvalues`: what counting modulo 2 needs (arXiv
+    2411.12537). Nothing decays; for that there is `gated_delta`. `d_value` is d_head unless given.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_head: int | None = None,
+        d_value: int | None = None,
+        d_conv: int = 4,
+        negative_eigenvalues: bool = False,
+        bias: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        d_head = head_size(d_model, n_heads, d_head)
+        d_value = d_value or d_head
+        self.query = nn.Linear(d_model, n_heads * d_head, bias=bias)
+        self.key = nn.Linear(d_model, n_heads * d_head, bias=bias)
+        self.value = nn.Linear(d_model, n_heads * d_value, bias=bias)
+        self.beta = nn.Linear(d_model, n_heads, bias=bias)
+        self.memory = DeltaMemory(n_heads, n_heads, d_head, d_value, d_conv, negative_eigenvalues)
+        self.out = nn.Linear(n_heads * d_value, d_model, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def initial_state(self, batch: int, length: int) -> DeltaState:
+        return self.memory.initial_state(batch)
+
+    def state_size(self, length: int) -> int:
+        return self.memory.state_size()
+
+    def mixing_flops(self, context_length: int) -> float:
+        return self.memory.flops(context_length)
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"], place: Place, state: DeltaState | None = None
+    ) -> tuple[Float[Tensor, "batch time d_model"], DeltaState | None]:
+        features = torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1)
+        read, state = self.memory(features, self.beta(x), None, place, state)
+        return self.dropout(self.out(read)), state
+
+
+def head_size(d_model: int, n_heads: int, d_head: int | None) -> int:
+    """`d_head`, or an equal share of d_model. UserError if there is none."""
+    if d_head is None and d_model % n_heads:
+        raise UserError(f"d_model = {d_model} cannot be shared by n_heads = {n_heads} heads. Change one of them.")
+    return d_head or d_model // n_heads
