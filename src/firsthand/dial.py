@@ -24,10 +24,10 @@ def width(n_layers: int, per_layer: int = WIDTH_PER_LAYER) -> int:
 def horizon(weights: int) -> float:
     """Tokens to train on. `weights`: of the blocks' matrices, as far as a token meets them.
 
-    Chinchilla's count has the embeddings too. Without them, as in Kaplan et al. 2020 (arXiv 2001.08361, section 2.1), the
-    answer does not depend on the vocabulary, which is known only when the text has been read.
+    Chinchilla's count has the embeddings too. Without them, as in Kaplan et al. 2020 (arXiv 2001.08361, section 2.1),
+    the answer does not depend on the vocabulary, which is known only when the text has been read.
     """
-    return _rounded(TOKENS_PER_WEIGHT * weights, 3)
+    return _rounded(float(TOKENS_PER_WEIGHT * weights), 3)
 
 
 def batch_tokens(flops: float, context_length: int, microbatches: int = 1) -> int:

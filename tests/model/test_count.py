@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from firsthand.model.count import count, count_parameters, flops_per_token
+from firsthand.model.count import (
+    count,
+    count_blocks,
+    count_parameters,
+    flops_per_token,
+    hidden_weights,
+    idle_parameters,
+)
 from firsthand.model.make import build_model
 from firsthand.ops.cross_entropy import linear_cross_entropy
 from firsthand.types import Place
@@ -81,6 +88,42 @@ def test_activations_are_those_of_a_real_step(preset, context_length):
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     real = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
     assert counted == pytest.approx(real, rel=0.05)
+
+
+def test_of_many_rows_the_rest_is_as_large_as_the_last():
+    four, five, forty = (count(SMALL, 5000, batch_rows=rows).memory["activations"] for rows in (4, 5, 40))
+    assert forty - four == 36 * (five - four)
+
+
+def test_tables_and_taps_are_not_matrices():
+    """Only what is called `weight` is multiplied; a mixer's own embedding is looked up."""
+    model = build_model(SMALL, 50)
+    before, operations = hidden_weights(model), flops_per_token(model)
+    model.blocks[0].mixer.values = torch.nn.Embedding(50, 32)
+    model.blocks[0].mixer.taps = torch.nn.Parameter(torch.zeros(32, 4))
+    assert (hidden_weights(model), flops_per_token(model)) == (before, operations)
+
+
+def test_experts_that_a_token_is_not_sent_to_cost_memory_only():
+    fields = {**SMALL, "ffn": {"part": "experts", "n_experts": 4, "top_k": 1}}
+    model = build_model(fields, 50)
+    counted = count(fields, 50)
+    idle = 3 * 3 * 3 * 32 * 128  # layers, experts, matrices
+    assert idle_parameters(model) == idle
+    assert counted.active == sum(counted.parameters.values()) - idle
+    matrices = 3 * (4 * 32 * 32 + 3 * 32 * 128 + 4 * 32) + 50 * 32
+    assert counted.flops_per_token == 6 * matrices + 6 * 3 * 32 * 24
+    assert count_blocks(fields) == (matrices - 50 * 32, counted.flops_per_token - 6 * 50 * 32)
+
+
+def test_layers_without_an_ffn_are_counted():
+    counted = count({**SMALL, "ffn": "none"}, 50)
+    assert counted.parameters["ffns"] == 0
+    assert counted.flops_per_token == 6 * (3 * 4 * 32 * 32 + 50 * 32) + 6 * 3 * 32 * 24
+
+
+def test_the_state_of_decoding_is_that_of_all_mixers():
+    assert count({**SMALL, "n_kv_heads": 1}, 50).state == 3 * 2 * 16 * 24
 
 
 def test_activations_grow_with_the_rows_and_shrink_with_the_precision():

@@ -11,6 +11,8 @@ from firsthand.model.make import build_model
 from firsthand.ops.cross_entropy import linear_cross_entropy
 from firsthand.types import Place
 
+COUNTED_ROWS = 4
+
 
 @dataclass(frozen=True)
 class Count:
@@ -49,14 +51,14 @@ def count(
             "parameters": 4 * total,
             "gradients": 4 * total,
             "optimizer": 4 * (optimizer_floats[0] * hidden + optimizer_floats[1] * (total - hidden)),
-            "activations": _activation_bytes(model, batch_rows, precision),
+            "activations": _activations_of_many(model, batch_rows, precision),
         }
         state = sum(block.mixer.state_size(model.context_length) for block in model.blocks)  # type: ignore[union-attr, operator, misc]
         return Count(parameters, total - idle_parameters(model), flops_per_token(model), memory, int(state))
 
 
 def count_blocks(fields: dict[str, Any], files: bool = True) -> tuple[int, float]:
-    """Of the blocks alone, so whatever the vocabulary: matrix weights that a token meets, and operations to train on it."""
+    """Of the blocks alone, whatever the vocabulary: matrix weights that a token meets, operations to train on it."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
@@ -102,7 +104,7 @@ def idle_parameters(model: LanguageModel) -> int:
     return sum(_idle(block.ffn) for block in model.blocks)
 
 
-def _idle(ffn: nn.Module | Tensor) -> int:
+def _idle(ffn: nn.Module | Tensor | None) -> int:
     active = getattr(ffn, "active_parameters", None)  # an FFN that uses all it has need not say so
     return sum(p.numel() for p in ffn.parameters()) - int(active()) if callable(active) else 0  # type: ignore[union-attr, operator]
 
@@ -115,6 +117,14 @@ def _blocks_flops(model: LanguageModel) -> float:
 def _mixing_flops(mixer: nn.Module | Tensor, context_length: int) -> float:
     own = getattr(mixer, "mixing_flops", None)  # a mixer that does nothing beside its matrices need not say so
     return float(own(context_length)) if callable(own) else 0.0
+
+
+def _activations_of_many(model: LanguageModel, rows: int, precision: torch.dtype) -> int:
+    """Few rows are counted; of more, each is as large as the last of the few: the loss goes through them in slices."""
+    if rows <= COUNTED_ROWS:
+        return _activation_bytes(model, rows, precision)
+    last, all_but_last = (_activation_bytes(model, few, precision) for few in (COUNTED_ROWS, COUNTED_ROWS - 1))
+    return last + (rows - COUNTED_ROWS) * (last - all_but_last)
 
 
 def _activation_bytes(model: LanguageModel, rows: int, precision: torch.dtype) -> int:

@@ -7,7 +7,10 @@ from firsthand.config import ModelNode, parse
 from firsthand.errors import UserError, suggest
 from firsthand.model.presets.family import Family
 from firsthand.model.presets.gpt2 import GPT2
+from firsthand.model.presets.hybrid import HYBRID
 from firsthand.model.presets.llama import LLAMA
+from firsthand.model.presets.mamba import MAMBA
+from firsthand.model.presets.mamba2 import MAMBA2
 from firsthand.model.presets.mixtral import MIXTRAL
 from firsthand.model.presets.modern import MODERN
 
@@ -16,6 +19,9 @@ PRESETS: dict[str, Family] = {
     "modern": MODERN,
     "llama": LLAMA,
     "mixtral": MIXTRAL,
+    "mamba": MAMBA,
+    "mamba2": MAMBA2,
+    "hybrid": HYBRID,
 }
 
 USUAL = {"block": "pre", "residual": "plain", "bias": False, "dropout": 0.0, "softcap": 0.0}

@@ -53,7 +53,7 @@ def published(name: str, vocab_size: int, parameters: int, **fields: Any) -> Siz
 
 
 def laptop(layers: tuple[int, int, int] = (2, 4, 6), width: int = 64) -> dict[str, Size]:
-    """Sizes that train on a laptop's CPU: in seconds, in minutes, in an evening. Depth and width as the dial sets them."""
+    """Sizes that train on a laptop's CPU: in seconds, minutes, an evening. Depth and width as the dial sets them."""
     return {
         name: Size({"n_layers": n_layers, "d_model": width * n_layers, "context_length": context_length})
         for name, n_layers, context_length in zip(("nano", "micro", "small"), layers, (128, 256, 256), strict=True)
