@@ -123,11 +123,12 @@ def test_a_larger_stride_leaves_tokens_out_never_twice():
     assert len(targets) == len(set(targets.tolist())) == 20 * 8
 
 
-def test_places_count_from_zero_and_are_one_object():
+def test_places_count_from_zero_and_know_their_tokens():
     batches = [batch for step in range(3) for batch in Loader(corpus(200), 8, 32, microbatches=2).batch(step)]
     assert batches[0].place.index.tolist() == [list(range(8))]
     loader = Loader(corpus(200), 8, 32)
-    assert loader.batch(0)[0].place is loader.batch(9)[0].place
+    assert loader.batch(0)[0].place.index is loader.batch(9)[0].place.index
+    assert all(batch.place.ids is batch.inputs for batch in batches)
     assert loader.batch(0)[0].place.document is None
 
 

@@ -59,7 +59,7 @@ class Loader:
         self.windows_per_epoch = -(-self._targets // self._stride)
         self._mask_documents = mask_documents
         self._span = np.arange(context_length)
-        self._place = _place(context_length, self.device)
+        self._index = _index(context_length, self.device)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -78,15 +78,15 @@ class Loader:
         if (used < self.context_length).any():
             padding = self._span >= used[:, None]
             targets[padding] = IGNORE
-        places = [self._place] * self.microbatches
+        documents: list[Tensor] | list[None] = [None] * self.microbatches
         if self._mask_documents:
             # past the ring's end stands another text, even if the corpus is a single document
             document = document_ids(self._tokens, position) + around * (len(self._tokens.document_starts) + 1)
             if padding is not None:
                 document[padding] = -1
-            places = [Place(self._place.index, part) for part in self._cut(document)]
-        parts = zip(self._cut(inputs), self._cut(targets), places, strict=True)
-        return [Batch(x, y, place) for x, y, place in parts]
+            documents = self._cut(document)
+        parts = zip(self._cut(inputs), self._cut(targets), documents, strict=True)
+        return [Batch(x, y, Place(self._index, document, x)) for x, y, document in parts]
 
     def _rows_from(self, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For this rank's rows from the `first`-th row of the run on: where each starts, and its number of targets."""
@@ -127,19 +127,20 @@ def evaluation(
     count = -(-targets // context_length)
     batches = -(-count // batch_rows)
     rows = -(-count // batches)
-    place = _place(context_length, torch.device(device))
+    index = _index(context_length, torch.device(device))
     for first in range(0, count, rows):
         start = first * context_length
         stop = min(start + rows * context_length, targets)
         x, y = windows(torch.from_numpy(tokens.slice(start, stop + 1).astype(np.int64)), context_length)
         empty = (0, 0, 0, rows - len(x))
         x, y = torch.nn.functional.pad(x, empty), torch.nn.functional.pad(y, empty, value=IGNORE)
-        here = place
+        document = None
         if mask_documents:
             position = np.minimum(np.arange(start, start + x.numel()), targets - 1)
             document = torch.from_numpy(document_ids(tokens, position)).view_as(x)
-            here = Place(place.index, torch.where(y == IGNORE, -1, document).to(device))
-        yield Batch(x.to(device), y.to(device), here)
+            document = torch.where(y == IGNORE, -1, document).to(device)
+        x = x.to(device)
+        yield Batch(x, y.to(device), Place(index, document, x))
 
 
 def document_ids(tokens: Tokens, position: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
@@ -156,8 +157,8 @@ def _epoch(seed: int, epoch: int) -> tuple[NDArray[np.uint64], int]:
     return np.array(key, dtype=np.uint64), int(shift)
 
 
-def _place(context_length: int, device: torch.device) -> Place:
-    return Place(torch.arange(context_length, device=device).unsqueeze(0))
+def _index(context_length: int, device: torch.device) -> Tensor:
+    return torch.arange(context_length, device=device).unsqueeze(0)
 
 
 def _long_enough(tokens: Tokens, context_length: int) -> None:

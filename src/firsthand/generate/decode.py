@@ -157,7 +157,7 @@ class Generation(Iterator[list[int | None]]):
         """Logits after the last of `ids`, which continue what the states have seen."""
         columns = slice(self._column, self._column + ids.shape[1])
         document = self._place.document
-        place = Place(self._place.index[:, columns], None if document is None else document[:, columns])
+        place = Place(self._place.index[:, columns], None if document is None else document[:, columns], ids)
         x, self._states, _ = self._model.trunk(self._model.embed(ids, place), place, self._states)
         self._column = columns.stop
         return self._model.head(x[:, -1])
