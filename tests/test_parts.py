@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from firsthand import parts
 from firsthand.errors import UserError
@@ -42,6 +43,17 @@ def test_the_recipe_outranks_what_is_offered() -> None:
 
 def test_a_part_that_takes_anything_gets_everything() -> None:
     assert parts.build("slot", TABLE, {"part": "anything", "x": 1}, d_model=8) == {"x": 1, "d_model": 8}
+
+
+def test_a_module_without_a_constructor_takes_nothing() -> None:
+    """torch's own constructor says **kwargs and means none."""
+
+    class Bare(torch.nn.Module):
+        pass
+
+    assert isinstance(parts.build("slot", {"bare": Bare}, "bare", d_model=8), Bare)
+    with pytest.raises(UserError, match="bare has no argument 'd_model'"):
+        parts.build("slot", {"bare": Bare}, {"part": "bare", "d_model": 8})
 
 
 def test_the_spec_is_left_as_it_was() -> None:

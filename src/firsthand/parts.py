@@ -49,8 +49,7 @@ def build(slot: str, table: Mapping[str, Any], spec: PartSpec, files: bool = Tru
     """
     name, arguments = split(spec)
     part = find(slot, table, name, files)
-    parameters = inspect.signature(part).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    parameters, takes_any = takes(part)
     unknown = [] if takes_any else [key for key in arguments if key not in parameters]
     if unknown:
         raise UserError(f"{slot}: {name} has no argument {unknown[0]!r}. {suggest(unknown[0], parameters)}")
@@ -63,6 +62,21 @@ def build(slot: str, table: Mapping[str, Any], spec: PartSpec, files: bool = Tru
     if missing:
         raise UserError(f"{slot}: {name} needs the argument {missing[0]!r}: write {{part: {name}, {missing[0]}: ...}}.")
     return part(**given)
+
+
+def takes(part: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], bool]:
+    """The arguments that a part's constructor names, and whether it takes any others too.
+
+    A module that has no constructor of its own has torch's, which seems to take anything and refuses everything.
+    """
+    constructor = getattr(part, "__init__", None) if isinstance(part, type) else None
+    if (
+        getattr(constructor, "__qualname__", "") == "Module.__init__"
+        and getattr(constructor, "__module__", "") == "torch.nn.modules.module"
+    ):
+        return {}, False
+    parameters = inspect.signature(part).parameters
+    return parameters, any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _from_file(slot: str, name: str) -> Callable[..., Any]:

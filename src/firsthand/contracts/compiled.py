@@ -18,7 +18,8 @@ from firsthand.contracts.finding import Broken, raised
 from firsthand.contracts.part import Part
 from firsthand.contracts.text import Text
 
-TIME = 70
+TIME, PACKED = 70, [3, 10, 5]
+"""Tokens of one document, enough for two chunks of 64; and of three documents in a row."""
 SECONDS = 300
 ROUNDING = 1e-6
 """In fp64, for outputs of about 1: the compiler may take another formula for the same."""
@@ -52,7 +53,7 @@ def _ask(slot: str, specs: tuple[str, ...]) -> dict[str, dict[str, str] | None]:
 
 
 WHY = "Training on a GPU compiles the model; what cannot be traced in one piece runs slower or not at all."
-ADVICE = "Branch on shapes and settings, never on the numbers in a tensor (no .item(), no if tensor), and print nothing."
+ADVICE = "Branch on shapes and settings, never on the numbers of a tensor (.item(), if tensor), and print nothing."
 
 
 def vars_of(broken: Broken) -> dict[str, str]:
@@ -77,14 +78,15 @@ def main(slot: str, answer: str, *specs: str) -> None:
 
 
 def _compare(part: Part) -> None:
-    module, text = part.make(), part.text(2, TIME)
+    module = part.make()
 
     def ask(text: Text) -> Tensor:
         return part.ask(module, text)
 
     torch.compiler.reset()
     traced = torch.compile(ask, fullgraph=True, backend="aot_eager")
-    for way, asked in (("", text), (" with documents", text.packed([3, 60, TIME - 63]))):
+    ways = {"": part.text(2, TIME), " with documents": part.text(2, sum(PACKED)).packed(PACKED)}
+    for way, asked in ways.items():
         found = []
         for function in (ask, traced):
             module.zero_grad()

@@ -101,15 +101,16 @@ def documents(part: Part) -> None:
         found = difference(part.ask(mixer, text), expected)
         if found:
             _blame(part, mixer, text, found)
-        found = difference(by_pieces(mixer, text, [4, 3, 129]), expected)
-        if found:
-            raise Broken(
-                f"Read in pieces of 4, 3 and 129 tokens, document {_document(found.token)} is not what it is alone: "
-                f"output {found.token} differs by {found.amount:.2g}. The state went on across a border.",
-                "A state that outlives its document tells the next one about it.",
-                "Keep the last document's id in the state and start anew where it changes "
-                "(segments() in firsthand.model.mixers.segments marks these places).",
-            )
+        for lengths in ([4, 3, 129], [5, 2, 129]):  # borders of documents within pieces, and between them
+            found = difference(by_pieces(mixer, text, lengths), expected)
+            if found:
+                raise Broken(
+                    f"Read in pieces of {lengths} tokens, document {_document(found.token)} is not what it is alone: "
+                    f"output {found.token} differs by {found.amount:.2g}. The state went on across a border.",
+                    "A state that outlives its document tells the next one about it.",
+                    "Keep the last document's id in the state and start anew where it changes "
+                    "(segments() in firsthand.model.mixers.segments marks these places).",
+                )
     one_each = part.text(2, 9)
     expected = part.ask(mixer, one_each)
     place = one_each.packed([9]).place

@@ -14,13 +14,7 @@ WIRING = "Models call it in just this way; another name or order is an error in 
 
 
 def has_methods(part: Any, methods: Mapping[str, str]) -> None:
-    """Broken unless `part` is a module with these methods; each is given as its parameters: "x, place, state=None"."""
-    if not isinstance(part, nn.Module):
-        raise Broken(
-            f"It makes a {type(part).__name__}, which is no torch.nn.Module.",
-            "Only modules have parameters that are trained, moved and saved.",
-            "Write class MyPart(torch.nn.Module) and call super().__init__() first in __init__.",
-        )
+    """Broken unless `part` has these methods; each is given as its parameters: "x, place, state=None"."""
     for name, wanted in methods.items():
         method = getattr(part, name, None)
         missing = method is None or (name == "forward" and type(part).forward is nn.Module.forward)

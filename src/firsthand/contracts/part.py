@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from firsthand.contracts.finding import Broken
 from firsthand.contracts.text import VOCABULARY, Text
 from firsthand.model.ffns import FFNS
 from firsthand.model.mixers import MIXERS
 from firsthand.model.norms import NORMS
 from firsthand.model.positions import POSITIONS
-from firsthand.parts import PartSpec, build, find, split
+from firsthand.parts import PartSpec, build, find, split, takes
 
 SLOTS: Mapping[str, Mapping[str, Callable[..., nn.Module]]] = {
     "mixer": MIXERS,
@@ -68,8 +69,9 @@ class Part:
         return self.schemes if self.takes("position") else self.schemes[:1]
 
     def takes(self, argument: str) -> bool:
-        parameters = inspect.signature(self.kind).parameters
-        return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        """Whether its constructor asks for an argument of this name."""
+        parameters, takes_any = takes(self.kind)
+        return argument in parameters or takes_any
 
     def make(
         self, position: PartSpec = "", dtype: torch.dtype = torch.float64, seed: int = 0, **arguments: Any
@@ -84,7 +86,13 @@ class Part:
             if self.slot == "mixer":
                 scheme = position or (USUAL_POSITION if USUAL_POSITION in self.schemes else self.schemes[0])
                 offered["position"] = build("position", POSITIONS, scheme, **sizes)
-            part: nn.Module = build(self.slot, SLOTS[self.slot], self.spec, **offered)
+            part = build(self.slot, SLOTS[self.slot], self.spec, **offered)
+        if not isinstance(part, nn.Module):
+            raise Broken(
+                f"It makes a {type(part).__name__}, which is no torch.nn.Module.",
+                "Only modules have parameters that are trained, moved and saved.",
+                "Write class MyPart(torch.nn.Module) and call super().__init__() first in __init__.",
+            )
         return part.to(dtype).eval()
 
     def text(self, batch: int, time: int, dtype: torch.dtype = torch.float64, seed: int = 1) -> Text:

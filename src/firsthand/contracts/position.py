@@ -42,7 +42,8 @@ def shapes(part: Part) -> None:
         turned = position.rotate(heads, index)
         same_shape("rotate(heads, index)", turned, heads.shape, ("batch", "heads", "time", "d_head"))
         if turned.dtype != dtype:
-            raise Broken(f"rotate returned {turned.dtype} for heads in {dtype}.", WIRING, "Return ….to(heads.dtype).")
+            found, wanted = (str(kind).removeprefix("torch.") for kind in (turned.dtype, dtype))
+            raise Broken(f"rotate returned {found} for heads in {wanted}.", WIRING, "Return ….to(heads.dtype).")
     bias = position.bias(index[:, 4:], index)
     if bias is not None:
         _fits(bias, (2, part.sizes["n_heads"], TIME - 4, TIME))

@@ -13,7 +13,7 @@ def tokens(part: Part) -> None:
     """Each token is alone: what stands beside it, in its row or in others, changes nothing."""
     module, text, here = part.make(), part.text(2, 7), (1, 3)
     x = text.x.clone()
-    x[here] = -x[here].flip(0)
+    x[here] = -2 * x[here].flip(0)
     moved = (part.ask(module, Text(x, text.place)) - part.ask(module, text)).abs().amax(-1) > 1e-9
     if not moved[here]:
         raise Broken(
