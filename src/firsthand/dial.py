@@ -37,7 +37,7 @@ def batch_tokens(flops: float, context_length: int, microbatches: int = 1) -> in
     each microbatch, at least one.
     """
     rows = 0.2920 * flops**0.3271 / context_length / microbatches
-    return context_length * microbatches * 2 ** max(0, round(math.log2(rows)))
+    return context_length * microbatches * (1 << max(0, round(math.log2(rows))))
 
 
 def rates(optimizer: str, flops: float, d_model: int) -> dict[str, float]:

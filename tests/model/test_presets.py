@@ -109,7 +109,7 @@ def test_given_fields_win_over_the_size():
 def test_an_unknown_size_is_answered_with_the_valid_ones():
     with pytest.raises(UserError, match=r"model.size: llama has no size '8B'. Did you mean '8b'\? Valid here: 13b, 1b"):
         resolve({"preset": "llama", "size": "8B"})
-    with pytest.raises(UserError, match="modern has no size '124m'.*micro, nano, small"):
+    with pytest.raises(UserError, match=r"modern has no size '124m'.*micro, nano, small"):
         resolve({"preset": "modern", "size": "124m"})
 
 

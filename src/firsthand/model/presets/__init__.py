@@ -39,7 +39,7 @@ def resolve(node: ModelNode | dict[str, Any]) -> dict[str, Any]:
     given = node.model_dump(exclude_none=True)
     family = family_of(given["preset"])
     sizes = family.fields | _size(family, given)
-    fields = dict.fromkeys(ModelNode.model_fields) | USUAL | sizes | given
+    fields: dict[str, Any] = dict.fromkeys(ModelNode.model_fields) | USUAL | sizes | given
     d_model = fields["d_model"]
     fields["n_heads"] = fields["n_heads"] or max(1, d_model // (fields["d_head"] or 64))
     if fields["n_kv_heads"] is None:

@@ -1,8 +1,8 @@
 """Hybrid: Mamba-2 with a few layers of attention, which looks up exactly what a state can only summarise.
 
-A tenth of the layers is enough, anywhere but at the ends (Dao and Gu 2024, arXiv 2405.21060, section 9.2.3). On a laptop
-it is every fourth. Bamba (IBM, Princeton, CMU and UIUC 2024) has an FFN in every layer besides; it turns only half of
-the channels of each head, ours all, which changes no parameter.
+A tenth of the layers is enough, anywhere but at the ends (Dao and Gu 2024, arXiv 2405.21060, section 9.2.3). On a
+laptop it is every fourth. Bamba (IBM, Princeton, CMU and UIUC 2024) has an FFN in every layer besides; it turns only
+half of the channels of each head, ours all, which changes no parameter.
 """
 
 from typing import Any
