@@ -34,6 +34,7 @@ def slices(axes: Sequence[Axis], ended: Sequence[Result]) -> Figure:
             line = "-" if len(axes) == 1 and axis.numeric else "none"
             panel.plot(places[order], bits[order], marker="o", linestyle=line, color=COLOURS[0], alpha=0.8)
             panel.set_xlabel(printable(axis.key))
+            panel.margins(x=0.02 if axis.numeric else 0.15)
             if len(axes) > 1:
                 panel.set_title(f"goes with {explained(axis, ended):.0%} of the variance")
         for panel in panels[len(axes) :]:
@@ -43,19 +44,32 @@ def slices(axes: Sequence[Axis], ended: Sequence[Result]) -> Figure:
 
 
 def surface(axes: Sequence[Axis], ended: Sequence[Result]) -> Figure:
-    """Two settings, bits per byte as colour and figure: a point for each run."""
+    """Two settings, bits per byte as colour and figure: cells where all combinations are there, else points."""
     bits = np.array([result.bits for result in ended], dtype=np.float64)
+    values = [_values(axis, ended) for axis in axes]
+    whole = len(ended) == len(values[0]) * len(values[1])
     with figure(7.5, 5.0) as picture:
         panel = picture.subplots()
-        x = _places(panel.xaxis, panel.set_xscale, axes[0], ended)
-        y = _places(panel.yaxis, panel.set_yscale, axes[1], ended)
-        drawn = panel.scatter(x, y, c=bits, s=700, marker="s", cmap="viridis_r")
+        panel.grid(False)
+        if whole:
+            x, y = (
+                np.array([float(known.index(run.point[axis.key])) for run in ended])
+                for axis, known in zip(axes, values, strict=True)
+            )
+            cells = np.empty((len(values[1]), len(values[0])))
+            cells[y.astype(int), x.astype(int)] = bits
+            drawn = panel.imshow(cells, cmap="viridis_r", aspect="auto", origin="lower")
+            for ticks, axis, known in ((panel.xaxis, axes[0], values[0]), (panel.yaxis, axes[1], values[1])):
+                _name(ticks, axis, known)
+        else:
+            x = _places(panel.xaxis, panel.set_xscale, axes[0], ended)
+            y = _places(panel.yaxis, panel.set_yscale, axes[1], ended)
+            drawn = panel.scatter(x, y, c=bits, s=700, marker="s", cmap="viridis_r")
+            panel.margins(0.12)
         middle = (bits.min() + bits.max()) / 2
         for across, up, value in zip(x, y, bits, strict=True):
-            colour = "white" if value < middle else "black"
+            colour = "black" if value < middle else "white"
             panel.annotate(f"{value:.3f}", (across, up), ha="center", va="center", fontsize=6.5, color=colour)
-        panel.margins(0.12)
-        panel.grid(False)
         panel.set_xlabel(printable(axes[0].key))
         panel.set_ylabel(printable(axes[1].key))
         picture.colorbar(drawn, label="bits per byte (less is better)")
@@ -82,11 +96,23 @@ def explained(axis: Axis, ended: Sequence[Result]) -> float:
 
 def _places(ticks: Axes, set_scale: Axes, axis: Axis, ended: Sequence[Result]) -> Points:
     """Where the runs lie along an axis: numbers by their size, anything else one after another, with its name."""
-    values = [result.point[axis.key] for result in ended]
+    here = [result.point[axis.key] for result in ended]
     if axis.numeric:
         if axis.log:
             set_scale("log")
-        return np.array([float(value) for value in values])
-    names = [value for value in axis.grid() if value in values]
-    ticks.set_ticks(range(len(names)), [printable(describe(f"{axis.key}={name}")) for name in names])
-    return np.array([float(names.index(value)) for value in values])
+        return np.array([float(value) for value in here])
+    names = _values(axis, ended)
+    _name(ticks, axis, names)
+    return np.array([float(names.index(value)) for value in here])
+
+
+def _values(axis: Axis, ended: Sequence[Result]) -> list[str]:
+    """The values that were tried: numbers by size, others in the order of their first runs."""
+    values = list(dict.fromkeys(result.point[axis.key] for result in ended))
+    return sorted(values, key=float) if axis.numeric else values
+
+
+def _name(ticks: Axes, axis: Axis, values: Sequence[str]) -> None:
+    """Write the values at 0, 1, 2 …: numbers as they are, anything else by its short name."""
+    shown = values if axis.numeric else [describe(f"{axis.key}={value}") for value in values]
+    ticks.set_ticks(range(len(values)), [printable(value) for value in shown])
