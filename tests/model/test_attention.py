@@ -191,3 +191,17 @@ def test_the_cache_takes_the_precision_of_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         _, state = mixer(inputs(time=3), place(3), state)
     assert (state.keys.dtype, state.values.dtype) == (torch.bfloat16, torch.bfloat16)
+
+
+def test_qk_norm_with_a_gain_that_all_heads_share():
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 4, 2, qk_norm="gain", qk_norm_eps=0.25)
+    assert mixer.query_norm.gain.shape == mixer.key_norm.gain.shape == (3,)
+    with torch.no_grad():
+        mixer.query_norm.gain.copy_(torch.tensor([1.0, 2.0, -3.0]))
+    query, _, _ = mixer.project(inputs())
+    plain = split_heads(mixer.query(inputs()), 4)
+    expected = plain / (plain.square().mean(-1, keepdim=True) + 0.25).sqrt() * torch.tensor([1.0, 2.0, -3.0])
+    torch.testing.assert_close(query, expected, atol=1e-6, rtol=1e-5)
+    with pytest.raises(UserError, match=r"no qk_norm 'layer'\. Write true, false, or gain"):
+        CausalSelfAttention(12, 4, qk_norm="layer")

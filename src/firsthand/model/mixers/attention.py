@@ -3,11 +3,10 @@
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from firsthand.errors import UserError
 from firsthand.model import Position
+from firsthand.model.mixers.heads import head_norm, head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.kv_cache import KVCache, same_document
 from firsthand.ops.attention import attention
-from firsthand.ops.rms_norm import rms_norm
 from firsthand.types import Place
 
 
@@ -15,7 +14,8 @@ class CausalSelfAttention(nn.Module):
     """Multi-head ("Attention is all you need", 3.2.2), grouped (arXiv 2305.13245) or multi-query attention.
 
     `n_kv_heads` key/value heads are shared by equal groups of query heads. `qk_norm` sets queries and keys to unit
-    mean square before the rotation (arXiv 2010.04245); `softcap` squeezes the scores. `dropout` acts on the output;
+    mean square before the rotation (arXiv 2010.04245), or with "gain" to a learned size for each channel, which all
+    heads share (Qwen3); `softcap` squeezes the scores. `dropout` acts on the output;
     `attention_dropout` lets it act on the attention weights too, as GPT-2 does (and rules out flash kernels).
     """
 
@@ -29,17 +29,12 @@ class CausalSelfAttention(nn.Module):
         bias: bool = False,
         dropout: float = 0.0,
         attention_dropout: bool = False,
-        qk_norm: bool = False,
+        qk_norm: bool | str = False,
+        qk_norm_eps: float = 1e-5,
         softcap: float | None = None,
     ) -> None:
         super().__init__()
-        self.n_heads = n_heads
-        self.n_kv_heads = n_kv_heads or n_heads
-        if d_head is None and d_model % n_heads:
-            raise UserError(f"d_model = {d_model} cannot be shared by n_heads = {n_heads} heads. Change one of them.")
-        if n_heads % self.n_kv_heads:
-            raise UserError(f"n_heads = {n_heads} is not a multiple of n_kv_heads = {n_kv_heads}. Change one of them.")
-        self.d_head = d_head or d_model // n_heads
+        self.n_heads, self.n_kv_heads, self.d_head = head_sizes(d_model, n_heads, n_kv_heads, d_head)
         self.position = position if position is not None else Position()
         self.query = nn.Linear(d_model, n_heads * self.d_head, bias=bias)
         self.key = nn.Linear(d_model, self.n_kv_heads * self.d_head, bias=bias)
@@ -47,7 +42,8 @@ class CausalSelfAttention(nn.Module):
         self.out = nn.Linear(n_heads * self.d_head, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
         self.attention_dropout = dropout if attention_dropout else 0.0
-        self.qk_norm = qk_norm
+        self.query_norm = head_norm(qk_norm, self.d_head, qk_norm_eps)
+        self.key_norm = head_norm(qk_norm, self.d_head, qk_norm_eps)
         self.softcap = softcap
 
     def initial_state(self, batch: int, length: int) -> KVCache:
@@ -87,16 +83,6 @@ class CausalSelfAttention(nn.Module):
 
     def project(self, x: Float[Tensor, "batch time d_model"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, split into heads."""
-        query, key = split_heads(self.query(x), self.n_heads), split_heads(self.key(x), self.n_kv_heads)
-        if self.qk_norm:
-            query, key = rms_norm(query), rms_norm(key)
+        query = self.query_norm(split_heads(self.query(x), self.n_heads))
+        key = self.key_norm(split_heads(self.key(x), self.n_kv_heads))
         return query, key, split_heads(self.value(x), self.n_kv_heads)
-
-
-def split_heads(x: Float[Tensor, "batch time channels"], n_heads: int) -> Float[Tensor, "batch heads time d_head"]:
-    batch, time, channels = x.shape
-    return x.view(batch, time, n_heads, channels // n_heads).transpose(1, 2)
-
-
-def merge_heads(heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch time channels"]:
-    return heads.transpose(1, 2).flatten(2)

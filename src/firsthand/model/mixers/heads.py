@@ -1,0 +1,47 @@
+"""Heads: channels cut into equal parts, each of which attends for itself."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from firsthand.errors import UserError
+from firsthand.model.norms import RMSNorm
+from firsthand.ops.rms_norm import rms_norm
+
+
+def head_sizes(d_model: int, n_heads: int, n_kv_heads: int | None, d_head: int | None) -> tuple[int, int, int]:
+    """n_heads, n_kv_heads and d_head, the last two by default n_heads and d_model / n_heads. UserError on a misfit."""
+    n_kv_heads = n_kv_heads or n_heads
+    if d_head is None and d_model % n_heads:
+        raise UserError(f"d_model = {d_model} cannot be shared by n_heads = {n_heads} heads. Change one of them.")
+    if n_heads % n_kv_heads:
+        raise UserError(f"n_heads = {n_heads} is not a multiple of n_kv_heads = {n_kv_heads}. Change one of them.")
+    return n_heads, n_kv_heads, d_head or d_model // n_heads
+
+
+def split_heads(x: Float[Tensor, "batch time channels"], n_heads: int) -> Float[Tensor, "batch heads time d_head"]:
+    batch, time, channels = x.shape
+    return x.view(batch, time, n_heads, channels // n_heads).transpose(1, 2)
+
+
+def merge_heads(heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch time channels"]:
+    return heads.transpose(1, 2).flatten(2)
+
+
+class UnitNorm(nn.Module):
+    """Sets each head's vector to unit mean square."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch heads time d_head"]:
+        return rms_norm(heads, eps=self.eps)
+
+
+def head_norm(kind: bool | str, d_head: int, eps: float) -> nn.Module:
+    """What `qk_norm` puts before the rotation: nothing (False), a norm (True), or one with a learned gain ("gain")."""
+    if kind == "gain":
+        return RMSNorm(d_head, eps)  # one gain for each channel, which all heads share
+    if not isinstance(kind, bool):
+        raise UserError(f"There is no qk_norm {kind!r}. Write true, false, or gain for a norm with a learned gain.")
+    return UnitNorm(eps) if kind else nn.Identity()
