@@ -53,8 +53,8 @@ def count(
             "optimizer": 4 * (optimizer_floats[0] * hidden + optimizer_floats[1] * (total - hidden)),
             "activations": _activations_of_many(model, batch_rows, precision),
         }
-        state = sum(block.mixer.state_size(model.context_length) for block in model.blocks)  # type: ignore[union-attr, operator, misc]
-        return Count(parameters, total - idle_parameters(model), flops_per_token(model), memory, int(state))
+        state = sum(_state_size(block.mixer, model.context_length) for block in model.blocks)
+        return Count(parameters, total - idle_parameters(model), flops_per_token(model), memory, state)
 
 
 def count_blocks(fields: dict[str, Any], files: bool = True) -> tuple[int, float]:
@@ -106,7 +106,13 @@ def idle_parameters(model: LanguageModel) -> int:
 
 def _idle(ffn: nn.Module | Tensor | None) -> int:
     active = getattr(ffn, "active_parameters", None)  # an FFN that uses all it has need not say so
-    return sum(p.numel() for p in ffn.parameters()) - int(active()) if callable(active) else 0  # type: ignore[union-attr, operator]
+    if not (callable(active) and isinstance(ffn, nn.Module)):
+        return 0
+    return sum(parameter.numel() for parameter in ffn.parameters()) - int(active())
+
+
+def _state_size(mixer: Any, length: int) -> int:
+    return int(mixer.state_size(length))
 
 
 def _blocks_flops(model: LanguageModel) -> float:

@@ -13,11 +13,13 @@ from firsthand.model.presets.mamba import MAMBA
 from firsthand.model.presets.mamba2 import MAMBA2
 from firsthand.model.presets.mixtral import MIXTRAL
 from firsthand.model.presets.modern import MODERN
+from firsthand.model.presets.qwen3 import QWEN3
 
 PRESETS: dict[str, Family] = {
     "gpt2": GPT2,
     "modern": MODERN,
     "llama": LLAMA,
+    "qwen3": QWEN3,
     "mixtral": MIXTRAL,
     "mamba": MAMBA,
     "mamba2": MAMBA2,
