@@ -201,3 +201,16 @@ def test_the_rule_and_what_it_refuses():
         selective_scan(*given, version="step")
     with pytest.raises(UserError, match="no version of selective_scan called 'block'"):
         selective_scan(*given, version="block")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_output_or_the_state_alone_has_gradients(which):
+    given = [tensor.requires_grad_() for tensor in inputs(9)]
+    found, expected = selective_scan(*given, version="blocks")[which], defined(*given, None)[which]
+    used = given[:5] + given[5:6] * (which == 0) + given[6:]
+    ours, theirs = (
+        torch.autograd.grad(out.square().sum(), used, allow_unused=True, materialize_grads=True)
+        for out in (found, expected)
+    )
+    for gradient, right in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(gradient, right, atol=1e-10, rtol=1e-11)

@@ -47,12 +47,16 @@ def _backward_shapes(
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs[:5], output[2])
+    ctx.set_materialize_grads(False)  # nobody asks for the gradient of the kept states, so it need not be made
+    ctx.save_for_backward(*inputs[:6], output[2])
 
 
-def _backward(ctx: Any, y_grad: Tensor, after_grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    with torch.autocast(y_grad.device.type, enabled=False):
-        return (*_scan_backward(y_grad.contiguous(), after_grad.contiguous(), *ctx.saved_tensors), None)
+def _backward(ctx: Any, y_grad: Tensor | None, after_grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    *inputs, state, kept = ctx.saved_tensors
+    y_grad = torch.zeros_like(inputs[0]) if y_grad is None else y_grad.contiguous()
+    after_grad = torch.zeros_like(state) if after_grad is None else after_grad.contiguous()
+    with torch.autocast(state.device.type, enabled=False):
+        return (*_scan_backward(y_grad, after_grad, *inputs, kept), None)
 
 
 _scan.register_autograd(_backward, setup_context=_save)
