@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from firsthand.errors import UserError
 from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaState
+from firsthand.model.mixers.heads import head_sizes
 from firsthand.types import Place
 
 
@@ -34,7 +34,7 @@ class DeltaNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        d_head = head_size(d_model, n_heads, d_head)
+        _, _, d_head = head_sizes(d_model, n_heads, None, d_head)
         d_value = d_value or d_head
         self.query = nn.Linear(d_model, n_heads * d_head, bias=bias)
         self.key = nn.Linear(d_model, n_heads * d_head, bias=bias)
@@ -59,10 +59,3 @@ class DeltaNet(nn.Module):
         features = torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1)
         read, state = self.memory(features, self.beta(x), None, place, state)
         return self.dropout(self.out(read)), state
-
-
-def head_size(d_model: int, n_heads: int, d_head: int | None) -> int:
-    """`d_head`, or an equal share of d_model. UserError if there is none."""
-    if d_head is None and d_model % n_heads:
-        raise UserError(f"d_model = {d_model} cannot be shared by n_heads = {n_heads} heads. Change one of them.")
-    return d_head or d_model // n_heads

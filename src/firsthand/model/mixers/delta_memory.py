@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from firsthand.model.mixers.attention import merge_heads, split_heads
+from firsthand.model.mixers.heads import merge_heads, split_heads
 from firsthand.model.mixers.segments import segments
 from firsthand.ops.causal_convolution import causal_convolution
 from firsthand.ops.delta_rule import delta_rule

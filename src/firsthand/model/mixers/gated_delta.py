@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from firsthand.errors import UserError
-from firsthand.model.mixers.delta import head_size
 from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaState
+from firsthand.model.mixers.heads import head_sizes
 from firsthand.model.mixers.mamba import time_bias
 from firsthand.types import Place
 
@@ -41,7 +41,7 @@ class GatedDeltaNet(nn.Module):
         n_key_heads = n_key_heads or n_heads
         if n_heads % n_key_heads:
             raise UserError(f"n_heads = {n_heads} is not a multiple of n_key_heads = {n_key_heads}. Change either.")
-        d_head = head_size(d_model, n_heads, d_head)
+        _, _, d_head = head_sizes(d_model, n_heads, None, d_head)
         d_value = d_value or d_head
         self.query = nn.Linear(d_model, n_key_heads * d_head, bias=bias)
         self.key = nn.Linear(d_model, n_key_heads * d_head, bias=bias)
