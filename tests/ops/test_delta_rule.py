@@ -186,4 +186,5 @@ def test_torch_knows_the_operators(decays):
     """What a compiler relies on (shapes without numbers, traced gradients), by torch's own check of operators."""
     query, key, value, beta, decay = (x.requires_grad_() for x in inputs(1, 2, 40, 4, 3))
     given = (query, key, value, beta, decay if decays else None, random(1, 2, 4, 3), borders(1, 40), True)
-    torch.library.opcheck(torch.ops.firsthand.delta_rule.default, given)
+    checked = torch.library.opcheck(torch.ops.firsthand.delta_rule.default, given)
+    assert set(checked.values()) == {"SUCCESS"}, checked
