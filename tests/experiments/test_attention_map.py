@@ -8,7 +8,8 @@ from firsthand.errors import UserError
 from firsthand.experiments import plots
 from firsthand.experiments.attention_map import attention_maps, draw
 from firsthand.model.make import build_model
-from firsthand.model.mixers.attention import CausalSelfAttention, merge_heads
+from firsthand.model.mixers.attention import CausalSelfAttention
+from firsthand.model.mixers.heads import merge_heads
 from firsthand.tokens import TOKENIZERS, Tokenizer
 
 TEXT = "ROMEO:\nBut soft, 中 $x^2$"
@@ -35,6 +36,7 @@ def model_with(tokenizer: Tokenizer, **fields: object) -> torch.nn.Module:
         {"preset": "gpt2", "dropout": 0.0},
         {"n_kv_heads": 2},
         {"position": "sinusoidal", "mixer": {"part": "attention", "softcap": 5.0}},
+        {"mixer": {"part": "attention", "window": 4, "sink_tokens": 1, "scale": 0.1}},
     ],
 )
 def test_the_maps_are_what_the_model_does(tokenizer: Tokenizer, fields: dict[str, object]) -> None:
@@ -43,7 +45,7 @@ def test_the_maps_are_what_the_model_does(tokenizer: Tokenizer, fields: dict[str
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     mixers = [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
     for mixer in mixers:
-        mixer.register_forward_hook(lambda mixer, given, out: seen.append((mixer.project(given[0])[2], out[0])))
+        mixer.register_forward_hook(lambda mixer, given, out: seen.append((mixer.project(*given[:2])[2], out[0])))
     tokens, maps = attention_maps(model, tokenizer, TEXT)
     assert tokens == list(TEXT)
     assert maps.shape == (2, 4, len(TEXT), len(TEXT))

@@ -5,10 +5,12 @@ import torch
 
 from firsthand.errors import UserError
 from firsthand.model import Position
-from firsthand.model.mixers.attention import CausalSelfAttention, merge_heads, split_heads
-from firsthand.model.mixers.kv_cache import KVCache
+from firsthand.model.mixers.attention import CausalSelfAttention
+from firsthand.model.mixers.heads import merge_heads, split_heads
+from firsthand.model.mixers.kv_cache import KVCache, slots
 from firsthand.model.positions import Rope
-from firsthand.ops.attention.reference import attention, causal_mask
+from firsthand.ops.attention.mask import causal_mask
+from firsthand.ops.attention.reference import attention
 from firsthand.types import Place
 
 
@@ -27,8 +29,9 @@ def by_hand(mixer, x, bias=None):
     outs = []
     for head in range(mixer.n_heads):
         own, shared = slice(head * size, (head + 1) * size), slice(head // group * size, (head // group + 1) * size)
-        added = None if bias is None else bias[:, head]
-        outs.append(attention(query[..., own], key[..., shared], value[..., shared], causal_mask(time, time), added))
+        heads = (part[:, None, :, channels] for part, channels in ((query, own), (key, shared), (value, shared)))
+        added = None if bias is None else bias[:, head : head + 1]
+        outs.append(attention(*heads, causal_mask(time, time), size**-0.5, added)[:, 0])
     return mixer.out(torch.cat(outs, dim=-1))
 
 
@@ -91,7 +94,7 @@ def test_qk_norm_makes_the_scale_of_queries_and_keys_irrelevant():
         mixer.query.weight.mul_(7)
         mixer.key.weight.mul_(30)
     torch.testing.assert_close(mixer(inputs(), place(9))[0], before, atol=1e-4, rtol=0)
-    query, key, _ = mixer.project(inputs())
+    query, key, _ = mixer.project(inputs(), place(9))
     for heads in (query, key):
         torch.testing.assert_close(heads.square().mean(-1), torch.ones(2, 2, 9), atol=1e-3, rtol=0)
 
@@ -102,7 +105,7 @@ def test_softcap_reaches_the_scores():
     with torch.no_grad():
         mixer.query.weight.mul_(30)
     plain, _ = mixer(inputs(), place(9))
-    mixer.softcap = 1e-6
+    mixer.lookup.softcap = 1e-6
     flat, _ = mixer(inputs(), place(9))
     mean = mixer.value(inputs()).cumsum(1) / torch.arange(1, 10).view(1, 9, 1)
     assert (plain - flat).abs().max() > 0.01
@@ -113,7 +116,7 @@ def test_dropout_on_the_output_and_on_the_weights():
     """On the output alone, unless the mixer is asked; the weights' dropout leaves no zeros in the output."""
     x = inputs(1, 50)
     mixer = CausalSelfAttention(12, 2, dropout=0.5)
-    assert mixer.attention_dropout == 0
+    assert mixer.lookup.dropout == 0
     assert (mixer(x, place(50))[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
     mixer = CausalSelfAttention(12, 2, dropout=0.5, attention_dropout=True)
     mixer.dropout.p = 0.0
@@ -137,8 +140,8 @@ def test_impossible_sizes():
         CausalSelfAttention(12, 4, 3)
 
 
-def cache(**arguments):
-    return KVCache(batch_size=2, n_kv_heads=3, max_length=5, d_head=4, **arguments)
+def cache(length=5, window=None, sink_tokens=0):
+    return KVCache(2, 3, length, 4, 4, torch.zeros(()), window, sink_tokens)
 
 
 def numbers(time, seed):
@@ -148,39 +151,60 @@ def numbers(time, seed):
 def test_the_cache_gives_back_all_so_far_without_moving():
     store = cache()
     memory = store.keys.data_ptr()
-    keys, values = store.append(numbers(2, 1), numbers(2, 2))
-    assert torch.equal(keys, numbers(2, 1))
-    keys, values = store.append(numbers(3, 3), numbers(3, 4))
-    assert torch.equal(keys, torch.cat((numbers(2, 1), numbers(3, 3)), dim=2))
-    assert torch.equal(values, torch.cat((numbers(2, 2), numbers(3, 4)), dim=2))
+    reads = store.append(numbers(2, 1), numbers(2, 2), place(2))
+    assert torch.equal(reads.keys, numbers(2, 1))
+    for reads in (
+        store.append(numbers(2, 3), numbers(2, 4), place(2, 2)),
+        store.append(numbers(1, 5), numbers(1, 6), place(1, 4)),
+    ):
+        time = reads.keys.shape[2]
+        assert torch.equal(reads.keys, torch.cat((numbers(2, 1), numbers(2, 3), numbers(1, 5)), dim=2)[:, :, :time])
+        assert torch.equal(reads.values, torch.cat((numbers(2, 2), numbers(2, 4), numbers(1, 6)), dim=2)[:, :, :time])
+        assert reads.index.tolist() == [[0, 1, 2, 3, 4][:time]] * 2
+        assert reads.rules.get("visible") is None
     assert (store.length, store.keys.data_ptr()) == (5, memory)
-    assert store.key_index.tolist() == [[0, 1, 2, 3, 4]] * 2
-    assert store.visible(1) is None
 
 
 def test_a_full_cache_refuses():
     store = cache()
-    store.append(numbers(4, 1), numbers(4, 2))
+    store.append(numbers(4, 1), numbers(4, 2), place(4))
     with pytest.raises(UserError, match="room for 5 tokens, and this would be token 6"):
-        store.append(numbers(2, 1), numbers(2, 2))
+        store.append(numbers(2, 1), numbers(2, 2), place(2, 4))
     assert store.length == 4
+
+
+def test_a_window_is_a_ring_that_takes_any_number_of_tokens():
+    """What is kept are the last tokens, each in the slot of one that nobody will read again, and the first ones."""
+    store = cache(length=1000, window=3, sink_tokens=2)
+    assert (store.keys.shape[2], slots(1000, 3, 2), slots(3, 3, 2), slots(2, 3, 2), slots(7)) == (5, 5, 3, 2, 7)
+    memory = store.keys.data_ptr()
+    start = 0
+    for time in (1, 1, 2, 5, 1, 4, 1):
+        store.append(numbers(time, start), numbers(time, start), place(time, start))
+        start += time
+    assert store.index.tolist() == [[0, 1, 12, 13, 14]] * 2
+    store.append(numbers(1, start), numbers(1, start), place(1, start))
+    assert store.index.tolist() == [[0, 1, 15, 13, 14]] * 2
+    assert (store.alive.all(), store.keys.data_ptr()) == (True, memory)
 
 
 def test_the_cache_has_the_size_it_says():
     store = cache()
     assert store.keys.nbytes + store.values.nbytes == 2 * 2 * 3 * 5 * 4 * 4
+    assert CausalSelfAttention(12, 3, window=7, sink_tokens=2).state_size(10) == 2 * 12 * 9
+    assert CausalSelfAttention(12, 3, window=7, sink_tokens=2).state_size(6) == 2 * 12 * 6
 
 
-def test_tokens_without_a_document_belong_to_document_zero():
+def test_documents_that_come_later_go_on_from_what_had_none():
     store = cache()
-    store.append(numbers(1, 1), numbers(1, 2))
-    store.append(numbers(2, 1), numbers(2, 2), Place(torch.tensor([[1, 2]]), torch.tensor([[0, 1], [-1, 0]])))
-    store.append(numbers(1, 1), numbers(1, 2))
-    assert store.document[:, :4].tolist() == [[0, 0, 1, 0], [0, -1, 0, 0]]
-    assert store.visible(2)[:, 0].tolist() == [
-        [[False, False, True, False], [True, True, False, True]],
-        [[True, False, True, True], [True, False, True, True]],
+    store.append(numbers(1, 1), numbers(1, 2), place(1))
+    reads = store.append(numbers(2, 1), numbers(2, 2), Place(torch.tensor([[1, 2]]), torch.tensor([[3, 4], [-1, 0]])))
+    assert reads.rules["visible"][:, 0].tolist() == [
+        [[True, True, False], [False, False, True]],
+        [[True, True, False], [False, False, True]],
     ]
+    reads = store.append(numbers(1, 1), numbers(1, 2), Place(torch.tensor([[3]]), torch.tensor([[4], [1]])))
+    assert reads.rules["visible"][:, 0].tolist() == [[[False, False, True, True]], [[False, False, False, True]]]
 
 
 @torch.no_grad()
@@ -199,7 +223,7 @@ def test_qk_norm_with_a_gain_that_all_heads_share():
     assert mixer.query_norm.gain.shape == mixer.key_norm.gain.shape == (3,)
     with torch.no_grad():
         mixer.query_norm.gain.copy_(torch.tensor([1.0, 2.0, -3.0]))
-    query, _, _ = mixer.project(inputs())
+    query, _, _ = mixer.project(inputs(), place(9))
     plain = split_heads(mixer.query(inputs()), 4)
     expected = plain / (plain.square().mean(-1, keepdim=True) + 0.25).sqrt() * torch.tensor([1.0, 2.0, -3.0])
     torch.testing.assert_close(query, expected, atol=1e-6, rtol=1e-5)

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from firsthand.errors import UserError
-from firsthand.ops import attention as package
+from firsthand.ops import choice
 from firsthand.ops.attention import VERSIONS, attention, causal_mask, choose
+from firsthand.ops.attention.mask import segment_starts
 from firsthand.ops.attention.reference import attention as definition
 
-FAST = [name for name in VERSIONS if name != "reference"]
+DENSE = [name for name in VERSIONS if name != "banded"]
+FAST = [name for name in DENSE if name != "reference"]
 # batch, heads, key/value heads, queries, keys, d_head, d_value
 SHAPES = [
     (2, 4, 4, 5, 5, 8, 8),
@@ -29,14 +31,17 @@ def random(*shape, seed=0):
 
 
 def test_the_definition_by_loops():
-    query, key, value = random(3, 4), random(5, 4, seed=1), random(5, 2, seed=2)
+    query, key, value = random(1, 3, 4), random(1, 5, 4, seed=1), random(1, 5, 2, seed=2)
     visible = causal_mask(3, 5, offset=2)
-    expected = torch.zeros(3, 2, dtype=torch.float64)
-    for i in range(3):
-        weights = [math.exp(sum(query[i, c] * key[j, c] for c in range(4)) / 2) if j <= i + 2 else 0 for j in range(5)]
-        for j in range(5):
-            expected[i] += weights[j] / sum(weights) * value[j]
-    torch.testing.assert_close(definition(query, key, value, visible), expected, atol=1e-12, rtol=0)
+    for sinks in (None, torch.tensor([0.7], dtype=torch.float64)):
+        expected = torch.zeros(1, 3, 2, dtype=torch.float64)
+        for i in range(3):
+            scores = [sum(query[0, i, c] * key[0, j, c] for c in range(4)) / 2 for j in range(5)]
+            weights = [math.exp(scores[j]) if j <= i + 2 else 0 for j in range(5)]
+            total = sum(weights) + (0 if sinks is None else math.exp(0.7))
+            for j in range(5):
+                expected[0, i] += weights[j] / total * value[0, j]
+        torch.testing.assert_close(definition(query, key, value, visible, 0.5, sinks=sinks), expected)
 
 
 def test_the_causal_mask_by_hand():
@@ -45,7 +50,7 @@ def test_the_causal_mask_by_hand():
     assert causal_mask(1, 2, offset=-1).tolist() == [[False, False]]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", DENSE)
 @pytest.mark.parametrize("mask", ["none", "rows", "shared"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("causal", [False, True])
@@ -63,7 +68,7 @@ def test_versions_equal_the_definition(version, shape, causal, mask):
         bias = None if bias_shape is None else random(*bias_shape, seed=4)
         given = [t.clone().requires_grad_() for t in tensors]
         shared = [given[0], *(t.repeat_interleave(heads // kv_heads, 1) for t in given[1:])]
-        expected = definition(*shared, allowed, bias)
+        expected = definition(*shared, allowed, d_head**-0.5, bias)
         out = attention(*given, visible=visible, causal=causal, bias=bias, version=version)
         assert out.shape == (batch, heads, queries, d_value)
         torch.testing.assert_close(out, expected, atol=1e-12, rtol=0)
@@ -73,7 +78,7 @@ def test_versions_equal_the_definition(version, shape, causal, mask):
             torch.testing.assert_close(gradient, right, atol=1e-11, rtol=0)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", DENSE)
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_query_that_may_read_nothing_gets_zeros(version, causal):
     tensors = [random(2, 2, 5, 4, seed=n).requires_grad_() for n in range(3)]
@@ -86,7 +91,7 @@ def test_a_query_that_may_read_nothing_gets_zeros(version, causal):
     assert all(tensor.grad.isfinite().all() for tensor in tensors)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", DENSE)
 def test_any_layout_in_memory(version):
     tensors = [random(2, 7, 3, 4, seed=n) for n in range(3)]
     strided = [t.transpose(1, 2) for t in tensors]
@@ -125,34 +130,117 @@ def test_lower_precision_stays_near(version, dtype, length):
     assert (out.double() - expected).abs().max() < (0.05 if dtype == torch.bfloat16 else 1e-5)
 
 
+WINDOWS = [(1, 0), (3, 0), (32, 0), (63, 1), (100, 0), (100, 5), (200, 2)]
+
+
+@pytest.mark.parametrize("version", [name for name in VERSIONS if name != "reference"])
+@pytest.mark.parametrize("time", [1, 2, 31, 63, 64, 65, 200])
+def test_windows_equal_the_definition(version, time):
+    """Outputs and gradients, with and without segments, sink tokens, sinks and a softcap."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = [random(2, 4, time, 6), random(2, 2, time, 6, seed=1), random(2, 2, time, 3, seed=2), random(4, seed=3)]
+    segments = torch.randint(0, 4, (2, time), generator=generator).sort(1).values
+    ways = [{}, {"scale": 0.3}] + [{"sinks": tensors[3]}, {"softcap": 0.5}] * (version != "sdpa")
+    for (window, sink_tokens), segment, way in itertools.product(WINDOWS, (None, segments), ways):
+        given = [t.clone().requires_grad_() for t in tensors]
+        way = way | ({"sinks": given[3]} if "sinks" in way else {})
+        asked = {"causal": True, "segment": segment, "window": window, "sink_tokens": sink_tokens, **way}
+        wanted = given if "sinks" in way else given[:3]
+        found = []
+        for name in (version, "reference"):
+            out = attention(*given[:3], **asked, version=name)
+            found.append((out, *torch.autograd.grad(out, wanted, random(*out.shape, seed=5))))
+        torch.testing.assert_close(*found, atol=1e-11, rtol=0)
+
+
+def test_who_reads_whom_by_hand():
+    """Window 2 and one sink token, in documents of 4 and 3 tokens: the value of token j is the j-th unit vector."""
+    segment = torch.tensor([[0, 0, 0, 0, 1, 1, 1]])
+    flat, units = torch.zeros(1, 1, 7, 2), torch.eye(7).view(1, 1, 7, 7)
+    seen = attention(flat, flat, units, causal=True, segment=segment, window=2, sink_tokens=1, version="reference")
+    assert [row.nonzero().flatten().tolist() for row in seen[0, 0]] == [
+        [0],
+        [0, 1],
+        [0, 1, 2],
+        [0, 2, 3],
+        [4],
+        [4, 5],
+        [4, 5, 6],
+    ]
+    assert segment_starts(segment).tolist() == [[0, 0, 0, 0, 4, 4, 4]]
+
+
+@pytest.mark.parametrize("version", DENSE)
+def test_a_window_over_more_keys_than_queries(version):
+    """The last query stands at the last key."""
+    query, key = random(1, 1, 2, 4), random(1, 1, 9, 4, seed=1)
+    units = torch.eye(9, dtype=torch.float64).view(1, 1, 9, 9)
+    seen = attention(query, key, units, causal=True, window=3, sink_tokens=2, version=version)
+    assert [row.nonzero().flatten().tolist() for row in seen[0, 0]] == [[0, 1, 5, 6, 7], [0, 1, 6, 7, 8]]
+
+
+@pytest.mark.parametrize("version", [name for name in DENSE if name != "sdpa"])
+def test_a_large_sink_takes_everything_and_a_small_one_nothing(version):
+    tensors = [random(1, 2, 5, 4, seed=n) for n in range(3)]
+    out = attention(*tensors, causal=True, sinks=torch.tensor([1e4, -1e4]).double(), version=version)
+    assert (out[:, 0] == 0).all()
+    torch.testing.assert_close(out[:, 1], attention(*tensors, causal=True, version="reference")[:, 1])
+
+
+@pytest.mark.parametrize("segmented", [False, True])
+def test_gradcheck_of_the_definition(segmented):
+    tensors = [random(1, 2, 5, 3, seed=n).requires_grad_() for n in range(3)] + [random(2, seed=4).requires_grad_()]
+    segment = torch.tensor([[0, 0, 1, 1, 1]]) if segmented else None
+
+    def ask(query, key, value, sinks):
+        rules = {"causal": True, "segment": segment, "window": 2, "sink_tokens": 1}
+        return attention(query, key, value, **rules, sinks=sinks, softcap=2.0, version="reference")
+
+    assert torch.autograd.gradcheck(ask, tensors)
+
+
+def test_long_rows_with_a_window_need_no_square():
+    """A square of 100,000 keys would take 40 GB in fp32."""
+    heads = torch.ones(1, 1, 100_000, 2)
+    assert float(attention(heads, heads, heads, causal=True, window=8, sink_tokens=1).mean()) == pytest.approx(1)
+
+
 def test_a_version_that_cannot_is_refused():
     tensors = [random(1, 1, 2, 2, seed=n) for n in range(3)]
-    with pytest.raises(UserError, match=r"no version of attention called 'flash'.*: product, reference, sdpa"):
+    with pytest.raises(UserError, match=r"no version of attention called 'flash'.*: banded, product, reference, sdpa"):
         attention(*tensors, version="flash")
-    with pytest.raises(UserError, match="sdpa version of attention has no softcap"):
-        attention(*tensors, softcap=5.0, version="sdpa")
+    for setting in ({"softcap": 5.0}, {"sinks": torch.zeros(1).double()}):
+        with pytest.raises(UserError, match="sdpa version of attention has no softcap and no sinks"):
+            attention(*tensors, **setting, version="sdpa")
     with pytest.raises(UserError, match="reference of attention has no dropout"):
         attention(*tensors, dropout=0.5, version="reference")
+    for setting in ({}, {"window": 2}, {"window": 2, "causal": True, "bias": torch.zeros(2, 2).double()}):
+        with pytest.raises(UserError, match="banded version of attention needs a window, causal=True"):
+            attention(*tensors, **setting, version="banded")
 
 
 def test_the_choice():
-    assert choose("cpu", torch.float32, 128) == "product"
-    assert choose("cpu", torch.float32, 129) == "sdpa"
+    assert choose("cpu", torch.float32, 8) == "sdpa"
+    assert choose("cpu", torch.float32, 2048, explicit=True) == "product"
     assert choose("cpu", torch.bfloat16, 512) == "product"
     assert choose("cpu", torch.bfloat16, 1024) == "sdpa"
     assert choose("cuda", torch.bfloat16, 8) == "sdpa"
     assert choose("cuda", torch.bfloat16, 4096, explicit=True) == "product"
+    assert choose("cpu", torch.float32, 256, explicit=True, window=128) == "banded"
+    assert choose("cpu", torch.float32, 256, window=129) == "sdpa"
+    assert choose("cpu", torch.float32, 64, window=8) == "sdpa"
 
 
 def test_the_choice_is_logged_once(caplog):
-    package._log_once.cache_clear()
-    with caplog.at_level(logging.INFO, logger="firsthand.ops.attention"):
+    choice._log_once.cache_clear()
+    heads = torch.ones(1, 1, 2, 2)
+    with caplog.at_level(logging.INFO, logger="firsthand.ops"):
         for _ in range(3):
-            choose("cpu", torch.float32, 64)
-            choose("cpu", torch.float32, 640)
+            attention(heads, heads, heads)
+            attention(heads, heads, heads, softcap=1.0)
     assert [record.getMessage() for record in caplog.records] == [
-        "attention on cpu in torch.float32: version product",
         "attention on cpu in torch.float32: version sdpa",
+        "attention on cpu in torch.float32: version product",
     ]
 
 

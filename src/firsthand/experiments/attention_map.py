@@ -9,9 +9,10 @@ from numpy import ndarray
 
 from firsthand.errors import UserError
 from firsthand.experiments.plots import PALE, Figure, figure, printable
+from firsthand.generate.decode import evaluating
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.mixers.attention import CausalSelfAttention
-from firsthand.ops.attention import attention
+from firsthand.model.mixers.kv_cache import Readable
 from firsthand.tokens import Tokenizer
 from firsthand.types import Place
 
@@ -35,7 +36,7 @@ def attention_maps(model: LanguageModel, tokenizer: Tokenizer, text: str) -> tup
         mixer.register_forward_pre_hook(lambda mixer, given: maps.append(_weights(mixer, *given))) for mixer in mixers
     ]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(model):
             model(torch.tensor([ids], device=next(model.parameters()).device))
     finally:
         for hook in hooks:
@@ -45,11 +46,11 @@ def attention_maps(model: LanguageModel, tokenizer: Tokenizer, text: str) -> tup
 
 def _weights(mixer: CausalSelfAttention, x: torch.Tensor, place: Place, state: Any = None) -> torch.Tensor:
     """One layer's weights (head, query, key): what attention returns if the j-th value is the j-th unit vector."""
-    query, key, _ = mixer.project(x)
-    query, key = (mixer.position.rotate(heads, place.index) for heads in (query, key))
+    query, key, _ = mixer.project(x, place)
     units = torch.eye(x.shape[1], device=x.device, dtype=query.dtype).expand(1, key.shape[1], -1, -1)
-    bias = mixer.position.bias(place.index, place.index)
-    return attention(query, key, units, causal=True, bias=bias, softcap=mixer.softcap, version="reference")[0]
+    reads = Readable.fresh(key, units, place, **mixer.reach)
+    found: torch.Tensor = mixer.lookup(query, reads, mixer.position.bias(place.index, place.index))
+    return found[0]
 
 
 def draw(tokens: list[str], maps: Maps, title: str = "Where each token (row) looks") -> Figure:

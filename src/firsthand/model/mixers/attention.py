@@ -1,22 +1,22 @@
 """Causal self-attention: every token looks up what earlier tokens offer."""
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from firsthand.model import Position
 from firsthand.model.mixers.heads import head_norm, head_sizes, merge_heads, split_heads
-from firsthand.model.mixers.kv_cache import KVCache, same_document
-from firsthand.ops.attention import attention
+from firsthand.model.mixers.kv_cache import KVCache, Readable, checked_window, keys_read, slots
+from firsthand.model.mixers.lookup import Lookup
 from firsthand.types import Place
 
 
 class CausalSelfAttention(nn.Module):
     """Multi-head ("Attention is all you need", 3.2.2), grouped (arXiv 2305.13245) or multi-query attention.
 
-    `n_kv_heads` key/value heads are shared by equal groups of query heads. `qk_norm` sets queries and keys to unit
-    mean square before the rotation (arXiv 2010.04245), or with "gain" to a learned size for each channel, which all
-    heads share (Qwen3); `softcap` squeezes the scores. `dropout` acts on the output;
-    `attention_dropout` lets it act on the attention weights too, as GPT-2 does (and rules out flash kernels).
+    `n_kv_heads` heads of keys and values are shared by equal groups of query heads. `qk_norm` sets queries and keys to
+    unit mean square (arXiv 2010.04245), with "gain" to a learned size (Qwen3). A token reads itself and `window` - 1
+    before it (None: all), and always the first `sink_tokens` of its document (arXiv 2309.17453). `dropout` acts on the
+    output, with `attention_dropout` on the weights too, as in GPT-2. `softcap`, `scale`, `sinks`: see Lookup.
     """
 
     def __init__(
@@ -31,58 +31,46 @@ class CausalSelfAttention(nn.Module):
         attention_dropout: bool = False,
         qk_norm: bool | str = False,
         qk_norm_eps: float = 1e-5,
+        window: int | None = None,
+        sink_tokens: int = 0,
+        sinks: bool = False,
         softcap: float | None = None,
+        scale: float | None = None,
     ) -> None:
         super().__init__()
         self.n_heads, self.n_kv_heads, self.d_head = head_sizes(d_model, n_heads, n_kv_heads, d_head)
         self.position = position if position is not None else Position()
-        self.query = nn.Linear(d_model, n_heads * self.d_head, bias=bias)
-        self.key = nn.Linear(d_model, self.n_kv_heads * self.d_head, bias=bias)
-        self.value = nn.Linear(d_model, self.n_kv_heads * self.d_head, bias=bias)
-        self.out = nn.Linear(n_heads * self.d_head, d_model, bias=bias)
+        width, kv_width = n_heads * self.d_head, self.n_kv_heads * self.d_head
+        self.query = nn.Linear(d_model, width, bias=bias)
+        self.key, self.value = (nn.Linear(d_model, kv_width, bias=bias) for _ in range(2))
+        self.out = nn.Linear(width, d_model, bias=bias)
+        self.query_norm, self.key_norm = (head_norm(qk_norm, self.d_head, qk_norm_eps) for _ in range(2))
+        self.lookup = Lookup(n_heads, softcap, scale, sinks, dropout if attention_dropout else 0.0)
         self.dropout = nn.Dropout(dropout)
-        self.attention_dropout = dropout if attention_dropout else 0.0
-        self.query_norm = head_norm(qk_norm, self.d_head, qk_norm_eps)
-        self.key_norm = head_norm(qk_norm, self.d_head, qk_norm_eps)
-        self.softcap = softcap
+        self.reach = checked_window(window, sink_tokens)
+        self.window = None if sink_tokens else window  # how far back an output depends on its inputs
 
     def initial_state(self, batch: int, length: int) -> KVCache:
-        weight = self.key.weight
-        return KVCache(batch, self.n_kv_heads, length, self.d_head, weight.device, weight.dtype)
+        return KVCache(batch, self.n_kv_heads, length, self.d_head, self.d_head, self.key.weight, **self.reach)
 
     def state_size(self, length: int) -> int:
-        return 2 * self.n_kv_heads * self.d_head * length
+        return 2 * self.n_kv_heads * self.d_head * slots(length, **self.reach)
 
     def mixing_flops(self, context_length: int) -> float:
-        """Forward operations a token beside the weight matrices: two products with half the context on average."""
-        return 2.0 * self.n_heads * self.d_head * context_length
+        """Forward operations a token beside the weight matrices: two products with the keys that it reads."""
+        return 4.0 * self.n_heads * self.d_head * keys_read(context_length, **self.reach)
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: KVCache | None = None
     ) -> tuple[Float[Tensor, "batch time d_model"], KVCache | None]:
-        query, key, value = self.project(x)
-        query, key = self.position.rotate(query, place.index), self.position.rotate(key, place.index)
-        visible: Bool[Tensor, "batch 1 query key"] | None = None
-        key_index = place.index
-        if state is not None:
-            key, value = state.append(key, value, place)
-            visible, key_index = state.visible(x.shape[1]), state.key_index
-        elif place.document is not None:
-            visible = same_document(place.document, place.document)
-        out = attention(
-            query,
-            key.to(query.dtype),
-            value.to(query.dtype),
-            visible=visible,
-            causal=True,
-            bias=self.position.bias(place.index, key_index),
-            softcap=self.softcap,
-            dropout=self.attention_dropout if self.training else 0.0,
-        )
-        return self.dropout(self.out(merge_heads(out))), state
+        query, key, value = self.project(x, place)
+        reads = state.append(key, value, place) if state else Readable.fresh(key, value, place, **self.reach)
+        found = self.lookup(query, reads, self.position.bias(place.index, reads.index))
+        return self.dropout(self.out(merge_heads(found))), state
 
-    def project(self, x: Float[Tensor, "batch time d_model"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, split into heads."""
+    def project(self, x: Float[Tensor, "batch time d_model"], place: Place) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, split into heads; the first two as they meet."""
         query = self.query_norm(split_heads(self.query(x), self.n_heads))
         key = self.key_norm(split_heads(self.key(x), self.n_kv_heads))
+        query, key = (self.position.rotate(heads, place.index) for heads in (query, key))
         return query, key, split_heads(self.value(x), self.n_kv_heads)

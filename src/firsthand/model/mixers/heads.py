@@ -1,10 +1,10 @@
 """Heads: channels cut into equal parts, each of which attends for itself."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from firsthand.errors import UserError
-from firsthand.model.norms import RMSNorm
 from firsthand.ops.rms_norm import rms_norm
 
 
@@ -27,21 +27,20 @@ def merge_heads(heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor
     return heads.transpose(1, 2).flatten(2)
 
 
-class UnitNorm(nn.Module):
-    """Sets each head's vector to unit mean square."""
+class HeadNorm(nn.Module):
+    """Sets each head's vector to unit mean square, times a learned gain for each channel, which all heads share."""
 
-    def __init__(self, eps: float) -> None:
+    def __init__(self, d_head: int, eps: float, gain: bool) -> None:
         super().__init__()
         self.eps = eps
+        self.gain = nn.Parameter(torch.ones(d_head)) if gain else None
 
     def forward(self, heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch heads time d_head"]:
-        return rms_norm(heads, eps=self.eps)
+        return rms_norm(heads, None if self.gain is None else self.gain.to(heads.dtype), self.eps)
 
 
 def head_norm(kind: bool | str, d_head: int, eps: float) -> nn.Module:
     """What `qk_norm` puts before the rotation: nothing (False), a norm (True), or one with a learned gain ("gain")."""
-    if kind == "gain":
-        return RMSNorm(d_head, eps)  # one gain for each channel, which all heads share
-    if not isinstance(kind, bool):
+    if not isinstance(kind, bool) and kind != "gain":
         raise UserError(f"There is no qk_norm {kind!r}. Write true, false, or gain for a norm with a learned gain.")
-    return UnitNorm(eps) if kind else nn.Identity()
+    return HeadNorm(d_head, eps, kind == "gain") if kind else nn.Identity()

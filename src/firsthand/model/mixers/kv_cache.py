@@ -1,76 +1,187 @@
-"""What attention remembers: the keys and values of all tokens so far, in memory set aside once."""
+"""What attention remembers: keys and values of all tokens that later ones may read, in memory set aside once."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from firsthand.errors import UserError
+from firsthand.model.mixers.segments import segments
+from firsthand.ops.attention.mask import Mask, segment_starts
 from firsthand.types import Place
 
 
-class KVCache:
-    """Room for `max_length` tokens in each of `batch_size` rows.
+@dataclass(frozen=True)
+class Readable:
+    """What the tokens of one call may read, themselves included. `rules`: arguments of ops.attention that say who may
+    read what."""
 
-    Keys are kept as attention reads them (rotated); each keeps its position and document.
+    keys: Float[Tensor, "batch heads all d_key"]
+    values: Float[Tensor, "batch heads all d_value"]
+    index: Int[Tensor, "rows all"]
+    rules: dict[str, Any]
+
+    @staticmethod
+    def fresh(key: Tensor, value: Tensor, place: Place, window: int | None = None, sink_tokens: int = 0) -> "Readable":
+        """Rows that start here."""
+        segment, _ = segments(place)
+        rules = {"causal": True, "segment": segment, "window": window, "sink_tokens": sink_tokens}
+        return Readable(key, value, place.index, rules)
+
+
+def checked_window(window: int | None, sink_tokens: int) -> dict[str, Any]:
+    """The two as arguments. UserError if they make no sense."""
+    if window is not None and window < 1:
+        raise UserError(f"window = {window} is no number of tokens: a token reads at least itself, which is window=1.")
+    if sink_tokens and window is None:
+        raise UserError(f"sink_tokens = {sink_tokens} needs a window: without one, all tokens stay visible anyway.")
+    if sink_tokens < 0:
+        raise UserError(f"sink_tokens = {sink_tokens} is no number of tokens.")
+    return {"window": window, "sink_tokens": sink_tokens}
+
+
+def slots(length: int, window: int | None = None, sink_tokens: int = 0) -> int:
+    """For how many of a row's `length` tokens there must be room."""
+    return length if window is None or window >= length else sink_tokens + window
+
+
+def keys_read(length: int, window: int | None = None, sink_tokens: int = 0) -> float:
+    """How many keys a token reads on the average over a row: half of them, or as many as its window holds."""
+    seen = min(slots(length, window, sink_tokens), length)
+    return seen * (1 - seen / length / 2)
+
+
+class KVCache:
+    """Keys as attention reads them (rotated), values, and the positions of `length` tokens in each of `batch` rows.
+
+    With a window that is shorter, only its tokens are kept, in a ring, and the first `sink_tokens` of each row's
+    document, in slots of their own before the ring. `alive` tells the slots that hold something of the document that
+    the row is in. Tensors have the dtype and device of `like`. UserError for a token that would find no room.
     """
 
     def __init__(
         self,
-        batch_size: int,
+        batch: int,
         n_kv_heads: int,
-        max_length: int,
-        d_head: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        length: int,
+        d_key: int,
+        d_value: int,
+        like: Tensor,
+        window: int | None = None,
+        sink_tokens: int = 0,
     ) -> None:
-        shape = (batch_size, n_kv_heads, max_length, d_head)
-        self.length = 0
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
-        self.index = torch.zeros((batch_size, max_length), device=device, dtype=torch.long)
+        self.window = None if window is None or window >= length else window
+        self.sinks = 0 if self.window is None else sink_tokens
+        self.ring = self.window or length
+        count = slots(length, window, sink_tokens)
+        self.keys = like.new_zeros(batch, n_kv_heads, count, d_key)
+        self.values = like.new_zeros(batch, n_kv_heads, count, d_value)
+        self.index = like.new_zeros(batch, count, dtype=torch.long)
+        self.alive = like.new_zeros(batch, count, dtype=torch.bool)
+        self.length = 0  # tokens so far
+        self.age = like.new_zeros(batch, 1, dtype=torch.long)  # of them in the row's document
         self.document: Tensor | None = None
 
     def append(
         self,
-        key: Float[Tensor, "batch heads time d_head"],
-        value: Float[Tensor, "batch heads time d_head"],
-        place: Place | None = None,
-    ) -> tuple[Float[Tensor, "batch heads all d_head"], Float[Tensor, "batch heads all d_head"]]:
-        """Store the new tokens and return the keys and values of all so far. UserError if there is no room."""
-        if self.length == 0 and self.keys.dtype != key.dtype:  # autocast decides only now
-            self.keys, self.values = self.keys.to(key.dtype), self.values.to(key.dtype)
-        start, stop, room = self.length, self.length + key.shape[2], self.keys.shape[2]
-        if stop > room:
+        key: Float[Tensor, "batch heads time d_key"],
+        value: Float[Tensor, "batch heads time d_value"],
+        place: Place,
+    ) -> Readable:
+        """Store the new tokens, and return what they may read."""
+        before, time = self.length, key.shape[2]
+        if self.window is None and before + time > self.ring:
             raise UserError(
-                f"The state has room for {room} tokens, and this would be token {stop}. "
+                f"The state has room for {self.ring} tokens, and this would be token {before + time}. "
                 f"Make it with initial_states(batch, length) for all the tokens to come."
             )
-        self.keys[:, :, start:stop] = key
-        self.values[:, :, start:stop] = value
-        if place is None:
-            place = Place(torch.arange(start, stop, device=key.device).unsqueeze(0))
-        self.index[:, start:stop] = place.index
-        if place.document is not None and self.document is None:
-            self.document = torch.zeros_like(self.index)  # what came without a document is document 0
-        if self.document is not None:
-            self.document[:, start:stop] = 0 if place.document is None else place.document
-        self.length = stop
-        return self.keys[:, :, :stop], self.values[:, :, :stop]
+        if before == 0 and self.keys.dtype != key.dtype:  # autocast decides only now
+            self.keys, self.values = self.keys.to(key.dtype), self.values.to(key.dtype)
+        segment, self.document = segments(place, self.document)
+        index = place.index.expand(len(key), -1)
+        rank = self._rank(segment, time) if self.sinks else None
+        if before and time > 1:
+            reads = self._joined(key, value, index, segment, rank)
+            self._store(key, value, index, segment, rank)
+            return reads
+        self._store(key, value, index, segment, rank)
+        if before == 0:
+            return Readable.fresh(key, value, place, self.window, self.sinks)
+        used = self.sinks + min(self.length, self.ring)
+        alone = self.document is None and not self.sinks
+        rules = {"visible": None if alone else self.alive[:, None, None, :used]}
+        return Readable(self.keys[:, :, :used], self.values[:, :, :used], self.index[:, :used], rules)
 
-    def visible(self, time: int) -> Bool[Tensor, "batch 1 time all"] | None:
-        """Which keys the last `time` tokens may read, as far as documents go; None: all."""
-        if self.document is None:
-            return None
-        documents = self.document[:, : self.length]
-        return same_document(documents[:, -time:], documents)
+    def _store(self, key: Tensor, value: Tensor, index: Tensor, segment: Tensor | None, rank: Tensor | None) -> None:
+        """Write the new tokens over those that nobody will read again."""
+        time = key.shape[2]
+        alive = torch.ones_like(index, dtype=torch.bool)
+        if segment is not None:
+            alive = segment == segment[:, -1:]
+            self.alive &= segment[:, -1:] == 0
+        if rank is not None:
+            self._store_sinks(key, value, index, alive, rank)
+            alive = alive & (rank >= self.sinks)
+        self.length += time
+        kept = min(time, self.ring)
+        start = (self.length - kept) % self.ring + self.sinks
+        if start + kept <= self.sinks + self.ring:
+            here: slice | Tensor = slice(start, start + kept)
+        else:
+            columns = torch.arange(self.length - kept, self.length, device=index.device)
+            here = columns % self.ring + self.sinks
+        self.keys[:, :, here], self.values[:, :, here] = key[:, :, -kept:], value[:, :, -kept:]
+        self.index[:, here], self.alive[:, here] = index[:, -kept:], alive[:, -kept:]
 
-    @property
-    def key_index(self) -> Int[Tensor, "batch all"]:
-        return self.index[:, : self.length]
+    def _store_sinks(self, key: Tensor, value: Tensor, index: Tensor, alive: Tensor, rank: Tensor) -> None:
+        """Keep the first tokens of each row's document, as far as they are among the new ones."""
+        hit = (rank[:, None, :] == torch.arange(self.sinks, device=rank.device)[:, None]) & alive[:, None, :]
+        found, column = hit.any(-1), hit.byte().argmax(-1)
+        for memory, new in ((self.keys, key), (self.values, value)):
+            chosen = new.gather(2, column[:, None, :, None].expand(-1, new.shape[1], -1, new.shape[3]))
+            memory[:, :, : self.sinks] = torch.where(found[:, None, :, None], chosen, memory[:, :, : self.sinks])
+        self.index[:, : self.sinks] = torch.where(found, index.gather(1, column), self.index[:, : self.sinks])
+        self.alive[:, : self.sinks] |= found
+        self.age = rank[:, -1:] + 1
 
+    def _rank(self, segment: Tensor | None, time: int) -> Int[Tensor, "batch time"]:
+        """The number of each new token in its document."""
+        columns = torch.arange(time, device=self.age.device)
+        if segment is None:
+            return self.age + columns
+        return columns - segment_starts(segment) + torch.where(segment == 0, self.age, 0)
 
-def same_document(
-    query: Int[Tensor, "batch query"], key: Int[Tensor, "batch key"]
-) -> Bool[Tensor, "batch 1 query key"]:
-    """True where both stand in one document; padding (-1) reads nothing and is read by nobody."""
-    return ((query[:, :, None] == key[:, None, :]) & (key >= 0)[:, None, :]).unsqueeze(1)
+    def _joined(
+        self, key: Tensor, value: Tensor, index: Tensor, segment: Tensor | None, rank: Tensor | None
+    ) -> Readable:
+        """What is stored, in the order of its slots, and the new tokens behind it."""
+        used = self.sinks + min(self.length, self.ring)
+        keys = torch.cat((self.keys[:, :, :used], key), 2)
+        values = torch.cat((self.values[:, :, :used], value), 2)
+        places = torch.cat((self.index[:, :used], index), 1)
+        if self.window is None and segment is None:
+            return Readable(keys, values, places, {"causal": True})
+        return Readable(keys, values, places, {"visible": self._visible(used, key.shape[2], segment, rank)})
+
+    def _visible(
+        self, used: int, time: int, segment: Tensor | None, rank: Tensor | None
+    ) -> Bool[Tensor, "batch 1 time all"]:
+        """Which of the stored tokens, and which of themselves, the new ones may read."""
+        batch, device = len(self.alive), self.alive.device
+        stored = self.alive[:, None, None, :used].expand(-1, -1, time, -1)
+        if segment is not None:
+            stored = stored & (segment == 0)[:, None, :, None]
+        new = Mask(causal=True, segment=segment).dense(time, time, device)
+        if self.window is not None:
+            slot = torch.arange(used - self.sinks, device=device)
+            back = (self.length - 1 - slot) % self.ring + 1  # from the first new token
+            near = back + torch.arange(time, device=device)[:, None] < self.window
+            stored = stored & torch.cat((near.new_ones(time, self.sinks), near), 1)
+            close = Mask(window=self.window).by_place(time, time, device)
+            if close is not None:
+                lasting = close if rank is None else close | (rank < self.sinks)[:, None, None, :]
+                new = lasting if new is None else new & lasting
+        assert new is not None, "several tokens stand in an order"
+        return torch.cat((stored, new.expand(batch, 1, -1, -1)), 3)

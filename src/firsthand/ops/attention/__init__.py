@@ -1,17 +1,16 @@
-"""Attention: one function, three versions, and the rule that chooses among them."""
+"""Attention: one function, four versions, and the rule that chooses among them."""
 
-import logging
 from collections.abc import Callable
-from functools import cache
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from firsthand.errors import UserError, suggest
-from firsthand.ops.attention import product, sdpa
+from firsthand.errors import UserError
+from firsthand.ops.attention import banded, product, sdpa
+from firsthand.ops.attention.mask import Mask, causal_mask
 from firsthand.ops.attention.reference import attention as _definition
-from firsthand.ops.attention.reference import causal_mask
+from firsthand.ops.choice import chosen, version_called
 
 __all__ = ["VERSIONS", "attention", "causal_mask", "choose"]
 
@@ -20,26 +19,26 @@ def _reference(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    visible: Tensor | None,
-    causal: bool,
+    mask: Mask,
+    scale: float,
     bias: Tensor | None,
     softcap: float | None,
+    sinks: Tensor | None,
     dropout: float,
 ) -> Tensor:
-    """The definition, in the layout of the others."""
+    """The definition, called as the others are."""
     group = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
-    length, keys = query.shape[2], key.shape[2]
-    allowed = causal_mask(length, keys, keys - length if causal else keys, device=query.device)
-    if visible is not None:
-        allowed = allowed & visible
-    return _definition(query, key, value, allowed, bias, softcap)
+    allowed = mask.dense(query.shape[2], key.shape[2], query.device)
+    allowed = torch.ones((), dtype=torch.bool, device=query.device) if allowed is None else allowed
+    return _definition(query, key, value, allowed, scale, bias, softcap, sinks)
 
 
 VERSIONS: dict[str, Callable[..., Tensor]] = {
     "reference": _reference,
     "sdpa": sdpa.attention,
     "product": product.attention,
+    "banded": banded.attention,
 }
 
 
@@ -50,44 +49,58 @@ def attention(
     *,
     visible: Bool[Tensor, "..."] | None = None,
     causal: bool = False,
+    segment: Int[Tensor, "batch key"] | None = None,
+    window: int | None = None,
+    sink_tokens: int = 0,
     bias: Float[Tensor, "..."] | None = None,
     softcap: float | None = None,
+    sinks: Float[Tensor, "heads"] | None = None,
+    scale: float | None = None,
     dropout: float = 0.0,
     version: str = "auto",
 ) -> Float[Tensor, "batch heads query d_value"]:
-    """softmax(query keyᵀ / √d_head + bias) value over the visible keys; rows that may read nothing give zeros.
+    """softmax(scale · query keyᵀ + bias) value over the keys that a query may read; one that may read none gives zeros.
 
     Key/value heads may be fewer: query head h reads key/value head h // (heads / kv_heads) (GQA, arXiv 2305.13245).
-    `visible` (True = may read) and `bias` broadcast to (batch, heads, query, key). `causal`: the last query stands at
-    the last key, and no query reads keys after its own place; it adds to `visible`. `softcap` squeezes the scores
-    before the bias. `dropout` is the probability of dropping an attention weight. `version` forces one of VERSIONS;
+    A query reads the keys that all of these let it read; the last query stands at the last key:
+    `visible`: True = may read; broadcasts to (batch, heads, query, key). `causal`: no keys after its own place.
+    `segment`: keys of its own segment, whose tokens stand together. `window`: its own place and the window - 1 before
+    it (Mistral 7B, arXiv 2310.06825), and always the first `sink_tokens` of its segment (arXiv 2309.17453).
+    `softcap` squeezes the scores before `bias`, which broadcasts like `visible`, is added. `sinks`: for each head the
+    score of one more key without a value, so that a query may look at nothing (gpt-oss). `scale`: by default
+    1 / √d_head. `dropout` is the probability of dropping an attention weight. `version` forces one of VERSIONS;
     UserError if that one cannot do what is asked.
     """
+    mask = Mask(visible, causal, segment, window, sink_tokens)
+    explicit = dropout > 0 or softcap is not None or sinks is not None
+    in_band = window if window is not None and banded.can(query, key, mask, bias) else None
     if version == "auto":
-        version = choose(query.device.type, query.dtype, query.shape[2], dropout > 0 or softcap is not None)
-    elif version not in VERSIONS:
-        raise UserError(f"There is no version of attention called {version!r}. {suggest(version, VERSIONS)}")
-    elif version == "sdpa" and softcap is not None:
-        raise UserError("The sdpa version of attention has no softcap. Use version product, or leave softcap out.")
+        version = chosen("attention", choose(query.device.type, query.dtype, query.shape[2], explicit, in_band), query)
+    elif version == "sdpa" and (softcap is not None or sinks is not None):
+        raise UserError("The sdpa version of attention has no softcap and no sinks. Use version product.")
     elif version == "reference" and dropout > 0:
         raise UserError("The reference of attention has no dropout. Use version product, or leave dropout out.")
-    return VERSIONS[version](query, key, value, visible, causal, bias, softcap, dropout)
+    elif version == "banded" and in_band is None:
+        raise UserError(
+            "The banded version of attention needs a window, causal=True and as many queries as keys, and has no "
+            "visible and no bias. Use version product."
+        )
+    scale = query.shape[3] ** -0.5 if scale is None else scale
+    call = version_called("attention", VERSIONS, version)
+    out: Tensor = call(query, key, value, mask, scale, bias, softcap, sinks, dropout)
+    return out
 
 
-def choose(device: str, dtype: torch.dtype, query_length: int, explicit: bool = False) -> str:
-    """The fastest version for queries of this kind; `explicit`: the scores themselves are needed (softcap, dropout).
+def choose(
+    device: str, dtype: torch.dtype, query_length: int, explicit: bool = False, window: int | None = None
+) -> str:
+    """The fastest version for queries of this kind; `explicit`: the scores themselves are needed (softcap, sinks,
+    dropout); `window`: given where the banded version can do it.
 
-    On a CPU, flash kernels win on long rows only, and their bf16 path is slow; the lengths are measured
-    (docs/model.md says where). Elsewhere SDPA picks the best kernel itself.
+    On a CPU torch's flash kernels win in fp32 at every length. In bf16 they are slow, and the plain product wins until
+    the scores no longer fit the cache. From two windows on, and for more than a few blocks, a band is cheaper than the
+    square. `python -m benchmarks attention` measures all three. On a GPU SDPA itself picks the best kernel.
     """
-    longest = 128 if dtype in (torch.float32, torch.float64) else 512
-    use_product = explicit or (device == "cpu" and query_length <= longest)
-    version = "product" if use_product else "sdpa"
-    if not torch.compiler.is_compiling():
-        _log_once(device, dtype, version)
-    return version
-
-
-@cache
-def _log_once(device: str, dtype: torch.dtype, version: str) -> None:
-    logging.getLogger(__name__).info("attention on %s in %s: version %s", device, dtype, version)
+    if window is not None and query_length >= max(2 * window, 128):
+        return "banded"
+    return "product" if explicit or (device == "cpu" and dtype.itemsize < 4 and query_length <= 512) else "sdpa"

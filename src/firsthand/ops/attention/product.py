@@ -1,4 +1,4 @@
-"""Attention as two batched matrix products with a softmax between: what a CPU does fastest on short rows."""
+"""Attention as two batched matrix products with a softmax between: the scores are at hand, for whoever needs them."""
 
 from functools import lru_cache
 
@@ -6,17 +6,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from firsthand.ops.attention.reference import causal_mask
+from firsthand.ops.attention.mask import Mask
+
+KEPT_NUMBERS = 1 << 22
+"""Larger masks are made anew each time."""
 
 
 def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    visible: Tensor | None,
-    causal: bool,
+    mask: Mask,
+    scale: float,
     bias: Tensor | None,
     softcap: float | None,
+    sinks: Tensor | None,
     dropout: float,
 ) -> Tensor:
     """See `firsthand.ops.attention.attention`."""
@@ -26,43 +30,51 @@ def attention(
     group = heads // kv_heads
     rows = query.reshape(batch * kv_heads, group * length, d_head)
     columns = key.reshape(batch * kv_heads, keys, d_head).transpose(1, 2)
-    mask = _mask(query, keys, visible, causal, bias)
-    if mask is not None and mask.dim() == 2 and softcap is None:
-        scores = torch.baddbmm(mask.repeat(group, 1) if group > 1 else mask, rows, columns, alpha=d_head**-0.5)
+    allowed, added = _allowed_and_added(query, keys, mask, bias)
+    if added is not None and added.dim() == 2 and softcap is None:
+        scores = torch.baddbmm(added.repeat(group, 1) if group > 1 else added, rows, columns, alpha=scale)
+        scores = scores.view(batch, heads, length, keys)
     else:
-        scores = torch.bmm(rows * d_head**-0.5, columns).view(batch, heads, length, keys)
+        scores = torch.bmm(rows * scale, columns).view(batch, heads, length, keys)
         scores = scores if softcap is None else softcap * torch.tanh(scores / softcap)
-        scores = scores if mask is None else scores.add_(mask)
-    weights = scores.softmax(-1)
+        scores = scores if added is None else scores.add_(added)
+    if sinks is None:
+        weights = scores.softmax(-1)
+    else:
+        sink = sinks.to(scores.dtype)[:, None, None].expand(batch, -1, length, 1)
+        weights = torch.cat((scores, sink), -1).softmax(-1)[..., :-1]
     weights = F.dropout(weights, dropout) if dropout else weights
-    weights = weights.view(batch * kv_heads, -1, keys)
+    weights = weights.reshape(batch * kv_heads, -1, keys)
     out = torch.bmm(weights, value.reshape(batch * kv_heads, keys, -1)).view(batch, heads, length, -1)
-    if visible is None:
-        return out
-    reads = visible & causal_mask(length, keys, keys - length, device=visible.device) if causal else visible
-    return out.masked_fill(~reads.any(-1, keepdim=True), 0.0)
+    return out if allowed is None else out.masked_fill(~allowed.any(-1, keepdim=True), 0.0)
 
 
-def _mask(query: Tensor, keys: int, visible: Tensor | None, causal: bool, bias: Tensor | None) -> Tensor | None:
-    """What is added to the scores, (…, query, key), in their dtype; None adds nothing."""
-    length, lowest = query.shape[2], torch.finfo(query.dtype).min
-    mask = None if bias is None else bias.to(query.dtype)
-    if causal and length > 1:
-        # kept for all layers and steps, except in tracing: there query holds no numbers
-        real = type(query) is Tensor and not torch.compiler.is_compiling()
-        own = (_kept_mask if real else _causal_mask)(length, keys, query.dtype, query.device)
-        mask = own if mask is None else mask + own
-    if visible is not None:
-        zero = torch.zeros((), dtype=query.dtype, device=query.device)
-        mask = torch.where(visible, zero if mask is None else mask, lowest)
-    return mask
+def _allowed_and_added(
+    query: Tensor, keys: int, mask: Mask, bias: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Who may read whom if some may read nobody, and what is added to the scores, in their dtype; None: nothing."""
+    length, dtype, device = query.shape[2], query.dtype, query.device
+    added = None if bias is None else bias.to(dtype)
+    blind = mask.blind(length, keys)
+    # where all rows agree it is kept for all layers and steps, except in tracing: there query holds no numbers
+    if not blind and mask.segment is None:
+        real = type(query) is Tensor and not torch.compiler.is_compiling() and length * keys <= KEPT_NUMBERS
+        own = (_kept if real else _by_place)(length, keys, mask, dtype, device)
+        return None, own if added is None else added if own is None else added + own
+    allowed = mask.dense(length, keys, device)
+    assert allowed is not None
+    nothing = torch.zeros((), dtype=dtype, device=device)
+    added = torch.where(allowed, nothing if added is None else added, torch.finfo(dtype).min)
+    return allowed if blind else None, added
 
 
-def _causal_mask(length: int, keys: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _by_place(length: int, keys: int, mask: Mask, dtype: torch.dtype, device: torch.device) -> Tensor | None:
     """0 where the key may be read, the lowest number elsewhere."""
     with torch.inference_mode(False):  # a kept tensor may meet gradients later
-        own = causal_mask(length, keys, keys - length, device=device)
+        own = mask.dense(length, keys, device)
+        if own is None:
+            return None
         return torch.zeros(length, keys, dtype=dtype, device=device).masked_fill_(~own, torch.finfo(dtype).min)
 
 
-_kept_mask = lru_cache(maxsize=16)(_causal_mask)
+_kept = lru_cache(maxsize=16)(_by_place)
