@@ -1,6 +1,7 @@
 """A part is found by its name or its file, takes what it names, and a slip is answered with what is valid."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,38 @@ def test_a_file_without_the_name_says_what_it_defines(tmp_path: Path) -> None:
 def test_a_file_that_does_not_import_says_why(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         parts.find("slot", TABLE, f"{_file(tmp_path, text)}:Mine")
+
+
+NAMED: list[tuple[Any, Any, Any]] = [
+    ("small", None, "small"),
+    ("a.py:M", "a.py:M", "a.py:M"),
+    ("a.py:M", "elsewhere/b.py:M", "elsewhere/b.py:M"),
+    ({"part": "a.py:M", "x": 1}, "b.py:M", {"part": "b.py:M", "x": 1}),
+    (["small", "a.py:M", {"part": "a.py:N"}], ["b.py:N", "c.py:M"], ["small", "c.py:M", {"part": "b.py:N"}]),
+    (["a.py:M", "b.py:M"], ["a.py:M", "b.py:M"], ["a.py:M", "b.py:M"]),
+]
+
+
+@pytest.mark.parametrize(("saved", "given", "known"), NAMED)
+def test_a_part_that_is_named_again_is_taken_from_there(saved: Any, given: Any, known: Any) -> None:
+    assert parts.named_again("model.mixer", saved, given) == known
+
+
+@pytest.mark.parametrize(
+    ("saved", "given", "words"),
+    [
+        ("a.py:M", None, "command line: model.mixer=a.py:M"),
+        (["a.py:M", "a.py:N"], "a.py:N", "command line: model.mixer=a.py:M"),
+        ("a.py:M", "a.py:N", "command line: model.mixer=a.py:M"),
+        ({"part": "small", "inner": "a.py:M"}, None, "command line: model.mixer=a.py:M"),
+        ("small", "a.py:M", "names no part of this model: its model.mixer is 'small'"),
+        ("small", "small", "names no part of this model"),
+        ("a.py:M", ["a.py:M", "a.py:N"], "names no part of this model"),
+    ],
+)
+def test_what_is_not_named_again_is_not_taken(saved: Any, given: Any, words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        parts.named_again("model.mixer", saved, given)
 
 
 def test_opening_a_checkpoint_runs_no_file(tmp_path: Path) -> None:

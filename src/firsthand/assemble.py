@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from firsthand import checkpoint, dial, tokens
-from firsthand.config import Config, replaced
+from firsthand.config import Config, replaced, setting
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
 from firsthand.errors import DamagedError, UserError
@@ -16,7 +16,7 @@ from firsthand.model.count import count_blocks
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model
 from firsthand.model.presets import resolve
-from firsthand.parts import build, find, split
+from firsthand.parts import build, find, named_again, split
 from firsthand.tokens import Tokenizer
 from firsthand.train.budget import Budget
 from firsthand.train.objectives import OBJECTIVES, Objective
@@ -126,12 +126,14 @@ def description(config: Config, tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def load(path: str | Path, device: str = "cpu") -> tuple[LanguageModel, Tokenizer]:
+def load(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> tuple[LanguageModel, Tokenizer]:
     """The model, in evaluation mode, and the tokenizer of a run folder or checkpoint.
 
     Every byte is verified. UserError if there is nothing, DamagedError if it is not what was saved. Never runs code
-    from the checkpoint: a part from a file must be named again by training (`--resume`).
+    that only the checkpoint names: a model with parts from files is opened if `parts` names them again, each as
+    "model.mixer=my_idea.py:MyMixer". The file may have moved meanwhile; the part's arguments are those that were saved.
     """
+    named = dict(setting(part) for part in parts)
     saved = checkpoint.load(Path(path))
     tokenizer = tokens.load(saved.path)
     if tokens.fingerprint(tokenizer) != saved.config["tokenizer"]:
@@ -140,9 +142,17 @@ def load(path: str | Path, device: str = "cpu") -> tuple[LanguageModel, Tokenize
             "other texts. Put back the tokenizer.json that was saved with the checkpoint."
         )
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of our business
-        model = build_model(saved.config["model"], saved.config["vocab_size"], files=False)
+        model = build_model(_with_parts(saved.config["model"], named), saved.config["vocab_size"], files=bool(named))
     load_weights(model, saved.model, str(saved.path))
     return model.to(device).eval(), tokenizer
+
+
+def _with_parts(fields: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a saved model, each part from a file as `named` names it again."""
+    unknown = named.keys() - {f"model.{name}" for name in fields}
+    if unknown:
+        raise UserError(f"A model has no part called {min(unknown)!r}. Write model.mixer=my_idea.py:MyMixer.")
+    return {name: named_again(f"model.{name}", spec, named.get(f"model.{name}")) for name, spec in fields.items()}
 
 
 def load_weights(model: LanguageModel, weights: dict[str, torch.Tensor], where: str) -> None:

@@ -192,11 +192,26 @@ def _read(path: Path) -> dict[Any, Any]:
     return tree
 
 
-def _override(tree: dict[str, Any], text: str) -> None:
-    key, sign, value = text.partition("=")
+def setting(text: str) -> tuple[str, Any]:
+    """The key and the value of `key=value`. UserError if it is nothing of the kind."""
+    key, sign, given = text.partition("=")
     if not sign or not key.strip():
         raise UserError(f"{text!r} is not an override. Write key=value, for example train.steps=500.")
-    *parents, last = key.strip().split(".")
+    return key.strip(), value(given, text)
+
+
+def value(text: str, whole: str = "") -> Any:
+    """What a value on the command line means, read as YAML; nothing means null. `whole`: the word it stands in."""
+    try:
+        return _Reader(text).get_single_data() if text else None
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"The value in {(whole or text)!r} is not valid YAML: {problem}") from error
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    key, given = setting(text)
+    *parents, last = key.split(".")
     here, default = tree, Config().model_dump()
     for name in parents:
         default = default.get(name) or {}
@@ -206,10 +221,7 @@ def _override(tree: dict[str, Any], text: str) -> None:
         default = default if isinstance(default, dict) else {}
         here[name] = dict(inner) if isinstance(inner, dict) else {}
         here = here[name]
-    try:
-        here[last] = _Reader(value).get_single_data() if value else None
-    except yaml.YAMLError as error:
-        raise UserError(f"The value in {text!r} is not valid YAML: {' '.join(str(error).split())}") from error
+    here[last] = given
 
 
 def _explain(errors: list[Any]) -> str:

@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
+from traceback import extract_tb
 
 
 class UserError(ValueError):
@@ -20,6 +22,15 @@ class Stopped(Exception):
     """The run was asked to stop, has saved, and can be resumed. Not an error: exit code 75."""
 
     exit_code = 75
+
+
+def line_in(error: BaseException, file: str | Path | None) -> str:
+    """The last line of `file` that the error came through, as "file.py:12"; empty if it never was there."""
+    if file is None:
+        return ""
+    path = Path(file).resolve()
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename).resolve() == path]
+    return f"{path.name}:{lines[-1]}" if lines else ""
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

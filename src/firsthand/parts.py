@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from firsthand.errors import UserError, suggest
+from firsthand.errors import UserError, line_in, suggest
 
 PartSpec: TypeAlias = str | dict[str, Any]
 """A name, or {"part": name, **arguments}."""
@@ -29,7 +29,7 @@ def find(slot: str, table: Mapping[str, Any], name: str, files: bool = True) -> 
     if name in table:
         part: Callable[..., Any] = table[name]
         return part
-    if ".py:" not in name:
+    if not _is_file(name):
         hint = suggest(name, table)
         raise UserError(f"{slot}: there is no part called {name!r}. {hint} A part of your own: path/to/file.py:Name.")
     if not files:
@@ -38,6 +38,53 @@ def find(slot: str, table: Mapping[str, Any], name: str, files: bool = True) -> 
             f"Opening a checkpoint never runs code, so name the part again on the command line: {slot}={name}"
         )
     return _from_file(slot, name)
+
+
+def named_again(slot: str, spec: Any, given: Any = None) -> Any:
+    """`spec`, as a checkpoint holds it, with every part from a file taken from where `given` says that it is.
+
+    `given` may be any spec; a part is found in it by its path and name or, as files move, by its name alone.
+    UserError if a part from a file is not among them, or if `given` names something else.
+    """
+    files = _files_in(given)
+    moved = {_class(file): file for file in files}
+    used: set[str] = set()
+
+    def put(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: put(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [put(item) for item in value]
+        if not _is_file(value):
+            return value
+        if _class(value) not in moved:
+            find(slot, {}, value, files=False)
+        used.add(_class(value))
+        return value if value in files else moved[_class(value)]
+
+    known = put(spec)
+    if given is not None and not (files and used >= set(moved)):
+        raise UserError(
+            f"{slot}={given} names no part of this model: its {slot} is {spec!r}. Name those of its parts again that "
+            "come from files, by the same class; a trained model cannot change its parts."
+        )
+    return known
+
+
+def _files_in(spec: Any) -> list[str]:
+    """The parts from files that a spec names."""
+    if isinstance(spec, dict | list):
+        return [name for item in (spec.values() if isinstance(spec, dict) else spec) for name in _files_in(item)]
+    return [spec] if _is_file(spec) else []
+
+
+def _is_file(name: Any) -> bool:
+    return isinstance(name, str) and ".py:" in name
+
+
+def _class(file: str) -> str:
+    """MyMixer of path/to/my_idea.py:MyMixer."""
+    return file.rpartition(":")[2]
 
 
 def build(slot: str, table: Mapping[str, Any], spec: PartSpec, files: bool = True, **offered: Any) -> Any:
@@ -87,9 +134,10 @@ def _from_file(slot: str, name: str) -> Callable[..., Any]:
     try:
         module = _module(path, path.stat().st_mtime_ns)
     except Exception as error:
+        where = line_in(error, path)
         raise UserError(
-            f"{slot}: {path_text} cannot be imported: {type(error).__name__}: {error}. Put it right and try again; "
-            "--debug shows where it failed."
+            f"{slot}: {path_text} cannot be imported: {type(error).__name__}: {error}{where and f' ({where})'}. "
+            "Put it right and try again; --debug shows the whole way there."
         ) from error
     if not hasattr(module, attribute):
         defined = [key for key in vars(module) if not key.startswith("_")]

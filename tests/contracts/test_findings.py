@@ -138,17 +138,26 @@ def test_what_is_no_fault_passes(name, check):
     assert broken_by(part("mixer", name), check) is None
 
 
+def test_what_the_compiler_cannot_trace_has_its_line():
+    broken = broken_by(part("mixer", "AsksNumbers"), "compile")
+    assert broken.what.startswith("torch.compile raised UserError")
+    assert broken.where == f"mixers.py:{_line_of('float(x.sum())')}"
+
+
+def _line_of(code):
+    lines = (PARTS / "mixers.py").read_text().splitlines()
+    return next(number for number, text in enumerate(lines, 1) if code in text)
+
+
 def test_an_exception_is_told_once_with_its_line():
     findings = {finding.check: finding for finding in run(part("mixer", "AttributeSlip"))}
-    line = next(
-        number for number, text in enumerate((PARTS / "mixers.py").read_text().splitlines(), 1) if "self.gain" in text
-    )
     assert findings["interface"].passed
     assert findings["shapes"].what.startswith(
         "It raised AttributeError: 'AttributeSlip' object has no attribute 'gain'"
     )
-    assert findings["shapes"].where == f"mixers.py:{line}"
-    assert findings["causality"].what == "Stopped by the error that `shapes` tells of."
+    assert findings["shapes"].where == f"mixers.py:{_line_of('self.gain')}"
+    assert not findings["causality"].passed
+    assert findings["causality"].what == "Not reached: the error of `shapes` comes first."
 
 
 def test_the_sizes_of_the_spec_are_those_of_the_check():

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from firsthand.cli import (
+    check,
     compare,
     count,
     demo,
@@ -34,6 +35,7 @@ app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
 app.command()(count.count)
+app.command()(check.check)
 app.command()(compare.compare)
 app.command()(sweep.sweep)
 app.command()(growth.growth)

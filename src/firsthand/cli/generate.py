@@ -16,6 +16,10 @@ from firsthand.generate.stream import Completion, Piece, printable
 
 def generate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or one of its checkpoints.")],
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Parts that the model has from files, named again: model.mixer=my_idea.py:MyMixer."),
+    ] = None,
     prompt: Annotated[
         list[str] | None,
         typer.Option(help="The text to continue; - reads it from standard input. Repeat it for several at once."),
@@ -52,7 +56,7 @@ def generate(
 
     from firsthand.assemble import load
 
-    model, tokenizer = load(run, device=device)
+    model, tokenizer = load(run, device=device, parts=parts or [])
     begun = time.perf_counter()
     pieces = stream(model, tokenizer, prompts, max_tokens, stop=stop or [], seed=chosen, **sampling)
     completions = _collect(pieces) if json else _show(pieces, prompts)

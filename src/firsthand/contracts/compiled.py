@@ -6,6 +6,7 @@ Shape checks of a test run cannot be traced, and a compiler that fails should no
 import dataclasses
 import functools
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from torch import Tensor
 from firsthand.contracts.finding import Broken, raised
 from firsthand.contracts.part import Part
 from firsthand.contracts.text import Text
+from firsthand.errors import line_in
 
 TIME, PACKED = 70, [3, 10, 5]
 """Tokens of one document, enough for two chunks of 64; and of three documents in a row."""
@@ -71,8 +73,7 @@ def main(slot: str, answer: str, *specs: str) -> None:
         except Broken as error:
             broken = error
         except Exception as error:
-            told = raised(error, part.file)
-            broken = Broken(told.what.replace("It raised", "torch.compile raised", 1), WHY, ADVICE, told.where)
+            broken = raised(error, part.file)
         found[spec] = vars_of(broken) if broken else None
     Path(answer).write_text(json.dumps(found))
 
@@ -83,8 +84,16 @@ def _compare(part: Part) -> None:
     def ask(text: Text) -> Tensor:
         return part.ask(module, text)
 
+    def traced(text: Text) -> Tensor:
+        try:
+            y: Tensor = torch.compile(ask, fullgraph=True, backend="aot_eager")(text)
+        except Exception as error:
+            words = next(iter(str(error).strip().splitlines()), "")
+            where = line_in(error, part.file) or _line_named(str(error), part.file)
+            raise Broken(f"torch.compile raised {type(error).__name__}: {words[:400]}", WHY, ADVICE, where) from error
+        return y
+
     torch.compiler.reset()
-    traced = torch.compile(ask, fullgraph=True, backend="aot_eager")
     ways = {"": part.text(2, TIME), " with documents": part.text(2, sum(PACKED)).packed(PACKED)}
     for way, asked in ways.items():
         found = []
@@ -100,6 +109,12 @@ def _compare(part: Part) -> None:
             other = under_compiler[name]
             if not _same(tensor, other):
                 raise Broken(f"Under torch.compile {name} is another one{way}.", WHY, ADVICE)
+
+
+def _line_named(words: str, file: Path | None) -> str:
+    """The last line of `file` that the compiler speaks of, as "file.py:12"."""
+    named = re.findall(rf'File "{re.escape(str(file))}", line (\d+)', words)
+    return f"{file.name}:{named[-1]}" if file and named else ""
 
 
 def _same(one: Tensor | None, other: Tensor | None) -> bool:

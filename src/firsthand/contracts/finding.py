@@ -1,8 +1,11 @@
 """What a check says: three lines about a broken promise, and where in the part's own file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from traceback import extract_tb
+
+from firsthand.errors import line_in
+
+RAISED = "It raised"
 
 
 class Broken(AssertionError):
@@ -24,15 +27,8 @@ class Finding:
     why: str = ""
     todo: str = ""
     where: str = ""
-
-
-def line_in(error: BaseException, file: str | Path | None) -> str:
-    """The last line of `file` that the error came through, as "file.py:12"; empty if it never was there."""
-    if file is None:
-        return ""
-    path = Path(file).resolve()
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename).resolve() == path]
-    return f"{path.name}:{lines[-1]}" if lines else ""
+    error: BaseException | None = field(default=None, repr=False, compare=False)
+    """What the part raised, if it did."""
 
 
 def raised(error: Exception, file: str | Path | None) -> Broken:
@@ -40,7 +36,7 @@ def raised(error: Exception, file: str | Path | None) -> Broken:
     words = " ".join(str(error).split())
     message = f"{type(error).__name__}: {words[:400]}{' …' * (len(words) > 400)}"
     return Broken(
-        f"It raised {message.rstrip(': ')}.",
+        f"{RAISED} {message.rstrip(': ')}.",
         "A part that raises here would end a run in the same way.",
         "Put the line right; firsthand check … --debug shows the whole way there.",
         line_in(error, file),

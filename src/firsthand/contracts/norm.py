@@ -33,7 +33,7 @@ def scale(part: Part) -> None:
     norm, text = part.make(), part.text(2, 65)
     for times in (10.0, 1e4):
         size = float(norm(text.x * times).square().mean().sqrt())
-        if not 0.1 < size < 3.0:
+        if not 0.5 < size < 2.0:
             raise Broken(
                 f"Inputs of about {times:g} gave outputs of about {size:.2g} (root of the mean square).",
                 "Layers are made for inputs of about 1; the stream before a norm grows from layer to layer.",
