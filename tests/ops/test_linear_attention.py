@@ -69,3 +69,125 @@ def test_versions_equal_the_definition(time, heads, given):
             torch.testing.assert_close(one, other, atol=1e-11, rtol=1e-11)
         for one, other in zip(torch.autograd.grad(found, used, incoming), right, strict=True):
             torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
+
+
+def test_the_definition_by_hand():
+    query, key, value = torch.tensor([[[[1.0], [10.0], [1.0]]]]), torch.ones(1, 1, 3, 1), torch.ones(1, 1, 3, 1)
+    decay, state = torch.full((1, 1, 3), 0.5).log(), torch.full((1, 1, 1, 1), 8.0)
+    for version in ("reference", "parallel", "chunked"):
+        out, after = linear_attention(query, key, value, decay, state, version=version)
+        assert out.flatten().tolist() == pytest.approx([5, 35, 2.75])  # 8 / 2 + 1, 10 · (5 / 2 + 1), 3.5 / 2 + 1
+        assert after.item() == pytest.approx(2.75)
+        out, _ = linear_attention(query, key, value, decay, state, torch.tensor([[0, 1, 1]]), version)
+        assert out.flatten().tolist() == pytest.approx([5, 10, 1.5])
+
+
+@pytest.mark.parametrize("segmented", [False, True])
+def test_the_gradient_of_the_definition(segmented):
+    tensors = [x.requires_grad_() for x in inputs(4, batch=1)]
+    segment = torch.tensor([[0, 0, 1, 1]]) if segmented else torch.zeros(1, 4, dtype=torch.long)
+    assert torch.autograd.gradcheck(lambda *x: definition.linear_attention(*x, segment), tensors)
+
+
+@pytest.mark.parametrize("version", ["parallel", "chunked"])
+@pytest.mark.parametrize("fall", [-5.0, -40.0, -1000.0, float("-inf")])
+def test_steep_decays_are_exact_and_finite(version, fall):
+    """Nothing overflows where a head forgets fast, or all at once.
+
+    The sums of 200 logarithms reach -150,000, whose last digit in fp64 is worth 3e-11.
+    """
+    query, key, value, decay, state = inputs(200)
+    decay[:, 0, 3::7] = fall
+    decay[:, 1] = fall
+    given = [x.requires_grad_() for x in (query, key, value, state)]
+    expected = by_definition(query, key, value, decay, state, None)
+    found = linear_attention(query, key, value, decay, state, None, version)
+    incoming = [random(*x.shape, seed=7) for x in expected]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
+    right = torch.autograd.grad(expected, given, incoming)
+    for one, other in zip(torch.autograd.grad(found, given, incoming), right, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
+
+
+def test_in_single_precision_it_stays_near():
+    tensors = inputs(700, "groups of Mamba-2", d_key=16, d_value=8)
+    exact = [x.requires_grad_() for x in tensors]
+    single = [x.detach().float().requires_grad_() for x in tensors]
+    incoming = random(2, 4, 700, 8, seed=7)
+    out, single_out = linear_attention(*exact)[0], linear_attention(*single)[0]
+    torch.testing.assert_close(single_out.double(), out, atol=1e-4, rtol=1e-4)
+    right = torch.autograd.grad(out, exact, incoming)
+    for one, other in zip(torch.autograd.grad(single_out, single, incoming.float()), right, strict=True):
+        assert (one - other).abs().max() < 2e-5 * other.abs().max()
+
+
+@torch.no_grad()
+def test_in_parts_it_is_the_same():
+    query, key, value, decay, state = inputs(200)
+    segment = borders(2, 200)
+    whole, last = linear_attention(query, key, value, decay, state.clone(), segment)
+    parts, seen, carried = [], 0, state.clone()
+    for length in [1, 1, 70, 2, 63, 62, 1]:
+        here = slice(seen, seen + length)
+        numbers = segment[:, here] - (segment[:, seen - 1 : seen] if seen else 0)
+        cut = [x[:, :, here] for x in (query, key, value, decay)]
+        y, carried = linear_attention(*cut, carried, numbers)
+        parts.append(y)
+        seen += length
+    torch.testing.assert_close(torch.cat(parts, dim=2), whole, atol=1e-11, rtol=1e-11)
+    torch.testing.assert_close(carried, last, atol=1e-11, rtol=1e-11)
+
+
+@torch.no_grad()
+def test_huge_padding_is_harmless():
+    query, key, value, decay, _ = inputs(140)
+    segment = torch.where(torch.arange(140) < 70, 1, 2).expand(2, -1)
+    expected = linear_attention(*(x[:, :, 70:] for x in (query, key, value, decay)))
+    for x in (query, key, value, decay):
+        x[:, :, :70] *= 1e6
+    out, state = linear_attention(query, key, value, decay, segment=segment)
+    torch.testing.assert_close(out[:, :, 70:], expected[0], atol=1e-11, rtol=0)
+    torch.testing.assert_close(state, expected[1], atol=1e-11, rtol=0)
+
+
+def test_the_state_is_exact_whatever_the_inputs():
+    tensors = [x.bfloat16() for x in inputs(70)[:3]]
+    for time in (1, 70):
+        out, state = linear_attention(*(x[:, :, :time] for x in tensors))
+        assert out.dtype == torch.bfloat16
+        assert state.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        under = linear_attention(*(x.float() for x in tensors))
+    torch.testing.assert_close(under, linear_attention(*(x.float() for x in tensors)), atol=0, rtol=0)
+
+
+def test_only_inputs_are_kept_for_the_gradient():
+    tensors = [x.requires_grad_() for x in inputs(640, "groups of Mamba-2", batch=1)]
+    kept = {}
+
+    def note(x):
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        linear_attention(*tensors)[0].sum()
+    assert sum(kept.values()) == sum(x.untyped_storage().nbytes() for x in tensors)
+
+
+def test_the_step_works_in_place_where_no_gradient_is_recorded():
+    query, key, value, decay, state = inputs(1)
+    before = state.clone()
+    with torch.no_grad():
+        _, after = linear_attention(query, key, value, decay, state)
+    assert after.data_ptr() == state.data_ptr()
+    _, other = linear_attention(query, key, value, decay, before)
+    torch.testing.assert_close(other, after)
+    assert other.data_ptr() != before.data_ptr()
+
+
+def test_a_version_that_cannot_is_refused():
+    with pytest.raises(UserError, match="1 token, not 2"):
+        linear_attention(*inputs(2)[:3], version="step")
+    with pytest.raises(UserError, match="chunked"):
+        linear_attention(*inputs(2)[:3], version="chunkd")

@@ -25,17 +25,13 @@ def linear_attention(
 
 
 def _forward(chunks: Chunks, state: Tensor) -> tuple[Tensor, Tensor]:
-    S = chunks.state_in(state)
-    time, d_value = chunks.value.shape[2:]
-    # tokens before heads, as values come from a linear map and as the map after this one reads them
-    out = chunks.value.new_empty(len(chunks.value), time, chunks.heads, d_value, dtype=chunks.exact).transpose(1, 2)
+    S, parts = chunks.state_in(state), []
     for span in chunks.spans():
         chunk = chunks.chunk(span)
-        scores = chunk.query @ chunk.key.mT
-        y = _mix(chunk.left() * scores.unsqueeze(1), chunk.value)
-        chunks.put(out, y + times(_each(chunk.query, S), chunk.reach), span)
+        weights = chunk.left() * (chunk.query @ chunk.key.mT).unsqueeze(1)
+        parts.append(_mix(weights, chunk.value) + times(_each(chunk.query, S), chunk.reach))
         S = _carry(chunk, S)
-    return out, chunks.state_out(S)
+    return chunks.spread(torch.cat(parts, dim=1)), chunks.spread(S)
 
 
 def _carry(chunk: Chunk, S: Tensor) -> Tensor:
@@ -47,7 +43,7 @@ def _each(matrix: Tensor, columns: Tensor, plus: Tensor | None = None) -> Tensor
     """(groups, a, b) times (groups, b, heads, d): one product for the columns of all heads. `plus` is added."""
     flat = columns.flatten(2)
     out = torch.bmm(matrix, flat) if plus is None else torch.baddbmm(plus.flatten(2), matrix, flat)
-    return out.unflatten(2, columns.shape[2:])
+    return torch.unflatten(out, 2, columns.shape[2:])
 
 
 def _mix(weights: Tensor, columns: Tensor) -> Tensor:
@@ -70,11 +66,11 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, out_grad: Tensor, state_grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, decay, state, segment = ctx.saved_tensors
         chunks = Chunks(query, key, value, decay, segment, state.shape[1], state.dtype)
-        grads = _Gradients(chunks)
+        grads = _Gradients(chunks, ages=ctx.needs_input_grad[3])
         last = grads.onward(chunks.state_in(state), out_grad)
         first = grads.back(chunks.state_in(state_grad), out_grad)
         decay_grad = None
-        if decay is not None:
+        if decay is not None and grads.age is not None:
             # a decay counts for what later tokens read, less what later tokens wrote, and for all of the last state
             later = grads.age.flip(2).double().cumsum(2).flip(2)
             whole = (last * chunks.state_in(state_grad)).sum((1, 3)).view(len(state), -1, 1)
@@ -84,7 +80,7 @@ class _Chunked(torch.autograd.Function):
             grads.key.to(key.dtype),
             grads.value.to(value.dtype),
             decay_grad,
-            chunks.state_out(first),
+            chunks.spread(first),
             None,
         )
 
@@ -92,12 +88,12 @@ class _Chunked(torch.autograd.Function):
 class _Gradients:
     """Of all inputs, filled in two passes. `age`, (batch, heads, time): of the logarithm of all decay up to a token."""
 
-    def __init__(self, chunks: Chunks) -> None:
+    def __init__(self, chunks: Chunks, ages: bool) -> None:
         self.chunks = chunks
         self.query, self.key, self.value = (
             torch.empty_like(x, dtype=chunks.exact) for x in (chunks.query, chunks.key, chunks.value)
         )
-        self.age = torch.empty_like(chunks.decay, dtype=chunks.exact) if chunks.decay is not None else None
+        self.age = torch.empty_like(chunks.decay, dtype=chunks.exact) if chunks.decay is not None and ages else None
 
     def onward(self, S: Tensor, out_grad: Tensor) -> Tensor:
         """All that comes from the same chunk or from the state before it. Returns the last state."""

@@ -66,7 +66,7 @@ class Chunks:
         x = x[:, :, span[0] : span[1]]
         if x.shape[1] < heads:
             x = x.repeat_interleave(heads // x.shape[1], 1)
-        return x.unflatten(1, (self.groups, -1)).transpose(2, 3).flatten(0, 1).to(self.exact)
+        return torch.unflatten(x, 1, (self.groups, -1)).transpose(2, 3).flatten(0, 1).to(self.exact)
 
     def chunk(self, span: tuple[int, int]) -> Chunk:
         query, key = (self.cut(x, span, self.groups).squeeze(2) for x in (self.query, self.key))
@@ -92,16 +92,17 @@ class Chunks:
 
     def state_in(self, state: Tensor) -> Tensor:
         """(batch, heads, d_key, d_value) as (groups, d_key, heads, d_value): one matrix for all heads of a group."""
-        return state.unflatten(1, (self.groups, -1)).transpose(2, 3).flatten(0, 1)
+        return torch.unflatten(state, 1, (self.groups, -1)).transpose(2, 3).flatten(0, 1)
 
-    def state_out(self, state: Tensor) -> Tensor:
-        return state.unflatten(0, (-1, self.groups)).transpose(2, 3).flatten(1, 2)
+    def spread(self, x: Tensor) -> Tensor:
+        """(groups, time or d_key, heads in a group, d_value) as (batch, heads, time or d_key, d_value)."""
+        return torch.unflatten(x, 0, (-1, self.groups)).transpose(2, 3).flatten(1, 2)
 
     def put(self, x: Tensor, part: Tensor, span: tuple[int, int], add: bool = False) -> None:
-        """`part`, (groups, time, heads, …), into the span of x; where x has fewer heads, those that share one add up."""
-        part = part.unflatten(0, (-1, self.groups)).transpose(2, 3).flatten(1, 2)
+        """`part`, (groups, time, heads, …), into the span of x, where heads that share one add up."""
+        part = self.spread(part)
         if x.shape[1] < part.shape[1]:
-            part = part.unflatten(1, (x.shape[1], -1)).sum(2)
+            part = torch.unflatten(part, 1, (x.shape[1], -1)).sum(2)
         there = x[:, :, span[0] : span[1]]
         _ = there.add_(part) if add else there.copy_(part)
 

@@ -1,0 +1,153 @@
+"""Claims: Mamba-2 on a CPU takes a fraction of the time and memory of `transformers`' path; decoding with a recurrent
+state is as fast after 65,536 tokens as after 1,024.
+
+Time: forward and backward of the same shapes in turn, in one process, the best of some. Memory: the most that one such
+step holds beyond weights and inputs, each side in a process of its own. "mixer" is the whole mixer, "scan" the state
+space alone. `transformers` is what is installed: version 5 has matrix products too; those before write out every
+product of time, time and state (`pip install --target old "transformers<5"` and PYTHONPATH=old), and have no scan that
+could be called alone.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from firsthand.experiments.memory import PeakMemory
+from firsthand.model.mixers import MIXERS
+from firsthand.model.mixers.mamba2 import Mamba2
+from firsthand.model.positions import Rope
+from firsthand.ops.linear_attention import linear_attention
+from firsthand.parts import build
+from firsthand.types import Place
+
+TIME, D_HEAD, D_STATE = 1024, 64, 128
+WIDTHS = (256, 768)
+STEPS = 5
+CONTEXTS = (1024, 4096, 16384, 65536)
+DECODED, ROUNDS = 32, 15
+
+
+def rows() -> list[dict[str, Any]]:
+    import transformers
+
+    found = []
+    for what in ("mixer", "scan") if hasattr(_their_module(), "mamba2_chunk_scan") else ("mixer",):
+        for d_model in WIDTHS:
+            title = f"{what}, d_model {d_model}, transformers {transformers.__version__}"
+            seconds = _race(what, d_model)
+            megabytes = [_memory_apart(what, d_model, side) for side in ("ours", "theirs")]
+            for unit, values in (("ms", [1000 * s for s in seconds]), ("MB", megabytes)):
+                found.append({"what": f"{title}: {unit}", "ours": values[0], "other": values[1]})
+    found += [{"what": f"{name}: tokens/s after {CONTEXTS}", **rates} for name, rates in _decoding().items()]
+    return [row | {"other / ours": row["other"] / row["ours"]} for row in found]
+
+
+def _race(what: str, d_model: int) -> list[float]:
+    """Seconds of a step of each side, in turn; the first of each is not counted."""
+    steps = [_step(what, d_model, side) for side in ("ours", "theirs")]
+    best = [float("inf")] * 2
+    for number in range(STEPS + 1):
+        for side, step in enumerate(steps):
+            start = time.perf_counter()
+            step()
+            if number:
+                best[side] = min(best[side], time.perf_counter() - start)
+    return best
+
+
+def _memory_apart(what: str, d_model: int, side: str) -> float:
+    command = [sys.executable, "-m", "benchmarks.mamba2", what, str(d_model), side]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def _memory(what: str, d_model: int, side: str) -> float:
+    """Megabytes that one step holds at most, beyond what stood there before; libraries have been loaded."""
+    _step(what, 64, side, length=2)()
+    step = _step(what, d_model, side)
+    with PeakMemory(torch.device("cpu")) as before:
+        pass
+    with PeakMemory(torch.device("cpu")) as peak:
+        step()
+    assert before.bytes is not None and peak.bytes is not None, "only Linux can tell"
+    return (peak.bytes - before.bytes) / 1e6
+
+
+def _step(what: str, d_model: int, side: str, length: int = TIME) -> Callable[[], None]:
+    """Forward and backward of one side."""
+    torch.manual_seed(0)
+    if what == "mixer":
+        call, inputs = _mixer(d_model, side), [torch.randn(1, length, d_model)]
+    else:
+        heads = 2 * d_model // D_HEAD
+        call = _our_scan if side == "ours" else _their_scan
+        shapes = [(heads, D_HEAD), (heads,), (1, D_STATE), (1, D_STATE)]
+        inputs = [torch.rand(1, length, *shape) for shape in shapes] + [-torch.linspace(1, 16, heads)]
+        inputs[1] *= 0.1
+    leaves = [x.requires_grad_() for x in inputs]
+
+    def step() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        call(*leaves).sum().backward()  # type: ignore[no-untyped-call]
+
+    return step
+
+
+def _their_module() -> Any:
+    from transformers.models.mamba2 import modeling_mamba2
+
+    return modeling_mamba2
+
+
+def _mixer(d_model: int, side: str) -> Callable[..., Tensor]:
+    if side == "ours":
+        ours = Mamba2(d_model, D_HEAD, D_STATE)
+        return lambda x: ours(x, Place(torch.arange(x.shape[1]).unsqueeze(0)))[0]
+    from transformers import Mamba2Config
+
+    sizes = {"hidden_size": d_model, "num_heads": 2 * d_model // D_HEAD, "head_dim": D_HEAD, "state_size": D_STATE}
+    theirs: Callable[..., Tensor] = _their_module().Mamba2Mixer(Mamba2Config(**sizes, n_groups=1), 0)
+    return theirs
+
+
+def _our_scan(x: Tensor, step: Tensor, key: Tensor, query: Tensor, rate: Tensor) -> Tensor:
+    value = (x * step.unsqueeze(3)).transpose(1, 2)
+    decay = (step * rate).transpose(1, 2)
+    return linear_attention(query.transpose(1, 2), key.transpose(1, 2), value, decay)[0].transpose(1, 2)
+
+
+def _their_scan(x: Tensor, step: Tensor, key: Tensor, query: Tensor, rate: Tensor) -> Tensor:
+    y: Tensor = _their_module().mamba2_chunk_scan(x, step, rate, key, query, chunk_size=256)
+    return y
+
+
+@torch.inference_mode()
+def _decoding() -> dict[str, dict[str, Any]]:
+    """Tokens a second of every mixer whose state does not grow: after the shortest context and after the longest."""
+    found = {}
+    sizes = {"d_model": 256, "n_heads": 4, "n_kv_heads": 4, "d_head": 64, "n_layers": 1, "layer": 0}
+    for name in MIXERS:
+        mixer: Any = build("mixer", MIXERS, name, **sizes, position=Rope(64, context_length=CONTEXTS[-1] + DECODED))
+        if mixer.state_size(1) != mixer.state_size(CONTEXTS[-1]):
+            continue
+        x, new = torch.randn(1, CONTEXTS[-1], 256), torch.randn(1, 1, 256)
+        states = [mixer(x[:, :n], Place(torch.arange(n).unsqueeze(0)), mixer.initial_state(1, n))[1] for n in CONTEXTS]
+        best = [float("inf")] * len(CONTEXTS)
+        for _ in range(ROUNDS):
+            for number, length in enumerate(CONTEXTS):
+                start = time.perf_counter()
+                for index in range(length, length + DECODED):
+                    _, states[number] = mixer(new, Place(torch.tensor([[index]])), states[number])
+                best[number] = min(best[number], (time.perf_counter() - start) / DECODED)
+        rates = [1 / seconds for seconds in best]
+        found[name] = {"ours": rates[0], "other": rates[-1], "all": " ".join(f"{rate:.0f}" for rate in rates)}
+    return found
+
+
+if __name__ == "__main__":
+    print(_memory(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

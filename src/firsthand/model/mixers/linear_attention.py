@@ -1,0 +1,119 @@
+"""Attention without the softmax: what earlier tokens offer is summed into one matrix that each token reads."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from firsthand.errors import UserError, suggest
+from firsthand.model import Position
+from firsthand.model.mixers.heads import merge_heads, split_heads
+from firsthand.model.mixers.feature_maps import FEATURE_MAPS, identity, taylor
+from firsthand.model.mixers.segments import segments
+from firsthand.ops.linear_attention import linear_attention
+from firsthand.types import Place
+
+
+@dataclass
+class LinearAttentionState:
+    """What a row remembers, whatever its length: the sum of φ(k) vᵀ, and the sum of φ(k) if one divides by it."""
+
+    memory: Float[Tensor, "batch heads d_key d_value"]
+    total: Float[Tensor, "batch heads d_key 1"] | None
+    document: Int[Tensor, " batch"] | None = None
+
+
+class LinearAttention(nn.Module):
+    """out_i = Σ_j φ(q_i)·φ(k_j) v_j / Σ_j φ(q_i)·φ(k_j), j <= i (arXiv 2006.16236, eq. 8 and 9).
+
+    `feature_map` is φ, one of FEATURE_MAPS. The position scheme turns the products above the fraction line only, so
+    that what one divides by stays positive (RoFormer, arXiv 2104.09864, eq. 19); "taylor", which looks at q · k alone
+    and is positive whatever that is, sees queries and keys that are turned already. `normalize`: whether to divide;
+    by default all but "identity" do. `n_kv_heads` heads of keys and values are shared by equal groups of query heads.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        n_kv_heads: int | None = None,
+        d_head: int | None = None,
+        position: Position | None = None,
+        bias: bool = False,
+        dropout: float = 0.0,
+        feature_map: str = "elu",
+        normalize: bool | None = None,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.n_heads, self.n_kv_heads, self.d_head = head_sizes(d_model, n_heads, n_kv_heads, d_head)
+        if feature_map not in FEATURE_MAPS:
+            raise UserError(
+                f"linear_attention: there is no feature_map {feature_map!r}. {suggest(feature_map, FEATURE_MAPS)}"
+            )
+        self.features = FEATURE_MAPS[feature_map]
+        self.normalize = self.features is not identity if normalize is None else normalize
+        if self.normalize and self.features is identity:
+            raise UserError("linear_attention: identity has negative products to divide by. Set normalize=false.")
+        self.eps = eps
+        self.position = position if position is not None else Position()
+        self.query = nn.Linear(d_model, self.n_heads * self.d_head, bias=bias)
+        self.key = nn.Linear(d_model, self.n_kv_heads * self.d_head, bias=bias)
+        self.value = nn.Linear(d_model, self.n_kv_heads * self.d_head, bias=bias)
+        self.out = nn.Linear(self.n_heads * self.d_head, d_model, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def d_key(self) -> int:
+        """Channels of φ."""
+        return self.features(torch.zeros(self.d_head)).shape[-1]
+
+    def initial_state(self, batch: int, length: int) -> LinearAttentionState:
+        weight = self.key.weight
+        exact = torch.promote_types(weight.dtype, torch.float32)
+        memory = torch.zeros(batch, self.n_heads, self.d_key, self.d_head, dtype=exact, device=weight.device)
+        return LinearAttentionState(memory, torch.zeros_like(memory[..., :1]) if self.normalize else None)
+
+    def state_size(self, length: int) -> int:
+        return self.n_heads * self.d_key * (self.d_head + self.normalize)
+
+    def mixing_flops(self, context_length: int) -> float:
+        """Forward operations a token beside the weight matrices: writing to the memory and reading from it."""
+        return 4.0 * self.n_heads * self.d_key * (self.d_head + self.normalize)
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"], place: Place, state: LinearAttentionState | None = None
+    ) -> tuple[Float[Tensor, "batch time d_model"], LinearAttentionState | None]:
+        memory, total, document = (None, None, None) if state is None else (state.memory, state.total, state.document)
+        segment, document = segments(place, document)
+        query, plain_query = self.mapped(split_heads(self.query(x), self.n_heads), place)
+        key, plain_key = self.mapped(split_heads(self.key(x), self.n_kv_heads), place)
+        value = split_heads(self.value(x), self.n_kv_heads)
+        out, memory = linear_attention(query, key, value, None, memory, segment)
+        if self.normalize:
+            ones = torch.ones_like(value[:, :1, :, :1])
+            weight, total = linear_attention(plain_query, plain_key, ones, None, total, segment)
+            out = out / (weight + self.eps)
+        after = None if state is None else LinearAttentionState(memory, total, document)
+        return self.dropout(self.out(merge_heads(out))), after
+
+    def mapped(
+        self, heads: Float[Tensor, "batch heads time d_head"], place: Place
+    ) -> tuple[Float[Tensor, "batch heads time d_key"], Float[Tensor, "batch heads time d_key"]]:
+        """φ, turned by the position scheme and as it is."""
+        if self.features is taylor:
+            turned = taylor(self.position.rotate(heads, place.index))
+            return turned, turned
+        plain = self.features(heads)
+        return self.position.rotate(plain, place.index), plain
+
+
+def head_sizes(d_model: int, n_heads: int, n_kv_heads: int | None, d_head: int | None) -> tuple[int, int, int]:
+    """n_heads, n_kv_heads and d_head. UserError where they do not fit."""
+    n_kv_heads = n_kv_heads or n_heads
+    if d_head is None and d_model % n_heads:
+        raise UserError(f"d_model = {d_model} cannot be shared by n_heads = {n_heads} heads. Change one of them.")
+    if n_heads % n_kv_heads:
+        raise UserError(f"n_heads = {n_heads} is not a multiple of n_kv_heads = {n_kv_heads}. Change one of them.")
+    return n_heads, n_kv_heads, d_head or d_model // n_heads
