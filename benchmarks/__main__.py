@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ["imports", "host", "ops", "attention", "versions", "bpe", "minute", "delta_rule", "selective_scan"]
+NAMES = ["imports", "host", "ops", "attention", "versions", "bpe", "minute", "delta_rule", "selective_scan", "mamba2"]
 
 
 def machine() -> dict[str, Any]:

@@ -24,6 +24,7 @@ PAGES = {
     "TOKENIZERS": "tokenizers.md",
     "PRESETS": "model.md",
     "MIXERS": "mixers.md",
+    "FEATURE_MAPS": "mixers.md",
     "POSITIONS": "model.md",
     "SCALINGS": "model.md",
     "FFNS": "model.md",

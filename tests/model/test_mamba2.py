@@ -1,4 +1,4 @@
-"""What is special to Mamba-2: its published sizes, the start of its steps and rates, groups, and a state of one size."""
+"""What is special to Mamba-2: published sizes, the start of its steps and rates, groups, a state of one size."""
 
 import pytest
 import torch

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from firsthand.errors import UserError, suggest
 from firsthand.model import Position
-from firsthand.model.mixers.heads import merge_heads, split_heads
 from firsthand.model.mixers.feature_maps import FEATURE_MAPS, identity, taylor
+from firsthand.model.mixers.heads import head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.segments import segments
 from firsthand.ops.linear_attention import linear_attention
 from firsthand.types import Place
@@ -107,13 +107,3 @@ class LinearAttention(nn.Module):
             return turned, turned
         plain = self.features(heads)
         return self.position.rotate(plain, place.index), plain
-
-
-def head_sizes(d_model: int, n_heads: int, n_kv_heads: int | None, d_head: int | None) -> tuple[int, int, int]:
-    """n_heads, n_kv_heads and d_head. UserError where they do not fit."""
-    n_kv_heads = n_kv_heads or n_heads
-    if d_head is None and d_model % n_heads:
-        raise UserError(f"d_model = {d_model} cannot be shared by n_heads = {n_heads} heads. Change one of them.")
-    if n_heads % n_kv_heads:
-        raise UserError(f"n_heads = {n_heads} is not a multiple of n_kv_heads = {n_kv_heads}. Change one of them.")
-    return n_heads, n_kv_heads, d_head or d_model // n_heads

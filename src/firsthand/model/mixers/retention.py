@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from firsthand.model import Position
-from firsthand.model.mixers.heads import merge_heads, split_heads
-from firsthand.model.mixers.linear_attention import head_sizes
+from firsthand.model.mixers.heads import head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.segments import segments
 from firsthand.ops.linear_attention import linear_attention
 from firsthand.types import Place
