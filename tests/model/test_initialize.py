@@ -50,6 +50,13 @@ def test_mup_by_its_table():
     torch.testing.assert_close(wide.head(x), 0.25 * wide.norm(x) @ wide.head_weight.t())
 
 
+def test_heads_that_grow_divide_by_their_size():
+    torch.manual_seed(0)
+    fields = {"n_layers": 1, "d_model": 128, "n_heads": 2, "initialize": {"part": "mup", "base_head": 16}}
+    assert build_model(fields, 64).blocks[0].mixer.lookup.scale == 16**0.5 / 64
+    assert make(64, {"part": "mup", "base_width": 64}).blocks[0].mixer.lookup.scale is None
+
+
 def moved(model, optimizer, lr, steps=3):
     """How far the trunk's output and the logits go in so many steps: root mean squares over all coordinates."""
     made = OPTIMIZERS[optimizer](list(model.named_parameters()), lr=lr, width_ratio=model.width_ratio)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from firsthand.model.language_model import LanguageModel
+from firsthand.model.mixers.attention import CausalSelfAttention
 
 
 def weights(model: LanguageModel) -> Iterator[tuple[str, Tensor]]:
@@ -72,16 +73,26 @@ def modern(model: LanguageModel, embedding_std: float | None = None, gain: float
 
 
 @torch.no_grad()
-def mup(model: LanguageModel, base_width: int = 256, embedding_std: float | None = None, gain: float = 1.0) -> None:
+def mup(
+    model: LanguageModel,
+    base_width: int = 256,
+    base_head: int | None = None,
+    embedding_std: float | None = None,
+    gain: float = 1.0,
+) -> None:
     """`modern`, and rules by which settings found at d_model = `base_width` hold at every width (there it is `modern`).
 
     Maximal update parametrization (Yang et al. 2022, arXiv 2203.03466, table 8): hidden weights begin at 1 / fan_in in
     variance, embedding and head at a variance that no width changes; logits are divided by the width; and hidden
     matrices learn at a rate divided by the width under Adam, which the optimizers do by the model's `width_ratio`. So
     every activation moves by as much in a step as in the narrow model. All widths inside (d_ff, n_heads · d_head) are
-    to grow with d_model. Heads keep their size, or attention divides by d_head instead of its root.
+    to grow with d_model. If heads grow instead of becoming more, `base_head` is their size at the base width:
+    attention then divides its scores by d_head and no longer by the root of it.
     """
     modern(model, embedding_std, gain)
+    for mixer in (block.mixer for block in model.blocks):
+        if base_head is not None and isinstance(mixer, CausalSelfAttention):
+            mixer.lookup.scale = base_head**0.5 / mixer.d_head
     model.width_ratio = model.embedding.embedding_dim / base_width
     model.logits_scale = 1 / model.width_ratio
 

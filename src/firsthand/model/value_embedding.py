@@ -38,3 +38,21 @@ class ValueEmbedding(nn.Module):
         rows = nn.functional.embedding(place.ids, self.table).view(batch, time, heads, d_head).transpose(1, 2)
         gate: Tensor = 2 * self.gate(x[..., : self.gate.in_features]).sigmoid()
         return value + (gate.transpose(1, 2).unsqueeze(-1) * rows).to(value.dtype)
+
+
+class PlainValues(nn.Module):
+    """The values as they are."""
+
+    def forward(
+        self, value: Float[Tensor, "batch heads time d_head"], x: Float[Tensor, "batch time d_model"], place: Place
+    ) -> Float[Tensor, "batch heads time d_head"]:
+        return value
+
+
+def value_embedding_of(wanted: bool, vocab_size: int | None, d_model: int, n_kv_heads: int, d_head: int) -> nn.Module:
+    """What a mixer does to its values, called as module(value, x, place). UserError if there is no vocabulary."""
+    if not wanted:
+        return PlainValues()
+    if vocab_size is None:
+        raise UserError("value_embedding needs the size of the vocabulary. Give the mixer vocab_size=....")
+    return ValueEmbedding(vocab_size, d_model, n_kv_heads, d_head)

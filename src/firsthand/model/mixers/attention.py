@@ -7,6 +7,7 @@ from firsthand.model import Position
 from firsthand.model.mixers.heads import head_norm, head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.kv_cache import KVCache, Readable, checked_window, keys_read, slots
 from firsthand.model.mixers.lookup import Lookup
+from firsthand.model.value_embedding import value_embedding_of
 from firsthand.types import Place
 
 
@@ -16,7 +17,7 @@ class CausalSelfAttention(nn.Module):
     `n_kv_heads` heads of keys and values are shared by equal groups of query heads. `qk_norm` sets queries and keys to
     unit mean square (arXiv 2010.04245), with "gain" to a learned size (Qwen3). A token reads itself and `window` - 1
     before it (None: all), and always the first `sink_tokens` of its document (arXiv 2309.17453). `dropout` acts on the
-    output, with `attention_dropout` on the weights too, as in GPT-2. `softcap`, `scale`, `sinks`: see Lookup.
+    output, with `attention_dropout` on the weights too (GPT-2). For `softcap`, `scale` and `sinks` see Lookup.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class CausalSelfAttention(nn.Module):
         sinks: bool = False,
         softcap: float | None = None,
         scale: float | None = None,
+        value_embedding: bool = False,
+        vocab_size: int | None = None,
     ) -> None:
         super().__init__()
         self.n_heads, self.n_kv_heads, self.d_head = head_sizes(d_model, n_heads, n_kv_heads, d_head)
@@ -44,6 +47,7 @@ class CausalSelfAttention(nn.Module):
         self.query = nn.Linear(d_model, width, bias=bias)
         self.key, self.value = (nn.Linear(d_model, kv_width, bias=bias) for _ in range(2))
         self.out = nn.Linear(width, d_model, bias=bias)
+        self.value_embedding = value_embedding_of(value_embedding, vocab_size, d_model, self.n_kv_heads, self.d_head)
         self.query_norm, self.key_norm = (head_norm(qk_norm, self.d_head, qk_norm_eps) for _ in range(2))
         self.lookup = Lookup(n_heads, softcap, scale, sinks, dropout if attention_dropout else 0.0)
         self.dropout = nn.Dropout(dropout)
@@ -73,4 +77,4 @@ class CausalSelfAttention(nn.Module):
         query = self.query_norm(split_heads(self.query(x), self.n_heads))
         key = self.key_norm(split_heads(self.key(x), self.n_kv_heads))
         query, key = (self.position.rotate(heads, place.index) for heads in (query, key))
-        return query, key, split_heads(self.value(x), self.n_kv_heads)
+        return query, key, self.value_embedding(split_heads(self.value(x), self.n_kv_heads), x, place)
