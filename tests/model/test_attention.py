@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from firsthand.contracts.battery import BATTERIES, broken_by
+from firsthand.contracts.part import Part
 from firsthand.errors import UserError
 from firsthand.model import Position
 from firsthand.model.mixers.attention import CausalSelfAttention
@@ -229,3 +231,105 @@ def test_qk_norm_with_a_gain_that_all_heads_share():
     torch.testing.assert_close(query, expected, atol=1e-6, rtol=1e-5)
     with pytest.raises(UserError, match=r"no qk_norm 'layer'\. Write true, false, or gain"):
         CausalSelfAttention(12, 4, qk_norm="layer")
+
+
+VARIANTS = [
+    {"part": "attention", "window": 5},
+    {"part": "attention", "window": 40, "sinks": True, "softcap": 2.0, "scale": 0.3, "qk_norm": "gain"},
+    {"part": "attention", "window": 5, "sink_tokens": 2},
+    {"part": "attention", "window": 64, "sink_tokens": 3, "sinks": True, "bias": True},
+]
+
+
+@pytest.mark.parametrize("spec", VARIANTS, ids=lambda spec: "-".join(list(spec)[1:]))
+@pytest.mark.parametrize("check", BATTERIES["mixer"])
+def test_with_every_setting_it_keeps_the_promises_of_mixers(spec, check):
+    """Packed documents, padding on the left, prefill and decoding by pieces, state sizes, compiling …"""
+    broken = broken_by(Part("mixer", spec, beside=tuple(VARIANTS)), check)
+    assert broken is None, str(broken)
+
+
+def who_reads_whom(mixer, at):
+    """Which inputs move each output."""
+    x = inputs(1, at.index.shape[1])
+    before, _ = mixer(x, at)
+    reads = []
+    for token in range(x.shape[1]):
+        changed = x.clone()
+        changed[:, token] += 1
+        reads.append((mixer(changed, at)[0] - before)[0].abs().amax(-1) > 1e-6)
+    return [row.nonzero().flatten().tolist() for row in torch.stack(reads).T]
+
+
+@torch.no_grad()
+def test_windows_sink_tokens_and_documents_together():
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 2, window=2, sink_tokens=1, position=Rope(6))
+    packed = Place(torch.tensor([[0, 0, 1, 2, 3, 0, 1, 2]]), torch.tensor([[-1, 0, 0, 0, 0, 9, 9, 9]]))
+    reads = who_reads_whom(mixer, packed)
+    assert reads[1:] == [[1], [1, 2], [1, 2, 3], [1, 3, 4], [5], [5, 6], [5, 6, 7]]
+    assert mixer.window is None
+    plain = CausalSelfAttention(12, 2, window=2)
+    assert who_reads_whom(plain, place(5)) == [[0], [0, 1], [1, 2], [2, 3], [3, 4]]
+    assert plain.window == 2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("reach", [{"window": 7}, {"window": 7, "sink_tokens": 3}])
+def test_long_decoding_in_a_small_ring_equals_the_full_forward(reach):
+    """300 tokens, rows that begin in different columns, documents that end, and pieces longer than the window."""
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 4, 2, position=Rope(3 + 1), d_head=4, **reach)
+    columns, starts = torch.arange(300), torch.tensor([[0], [5], [11]])
+    document = torch.where(columns < starts, -1, (columns - starts) // 120)
+    index = torch.where(columns < starts, 0, (columns - starts) % 120)
+    x = inputs(3, 300)
+    whole, _ = mixer(x, Place(index, document))
+    state, start = mixer.initial_state(3, 300), 0
+    assert state.keys.shape[2] == 7 + reach.get("sink_tokens", 0)
+    for time in [20] + [1] * 90 + [30, 2] + [1] * 158:
+        here = slice(start, start + time)
+        y, state = mixer(x[:, here], Place(index[:, here], document[:, here]), state)
+        seen = (document[:, here] >= 0).unsqueeze(-1)
+        torch.testing.assert_close(y * seen, whole[:, here] * seen, atol=1e-5, rtol=0)
+        start += time
+    assert start == 300
+
+
+def test_learned_sinks_let_a_head_look_at_nothing():
+    torch.manual_seed(0)
+    mixer = CausalSelfAttention(12, 2, sinks=True)
+    plain = CausalSelfAttention(12, 2)
+    plain.load_state_dict(mixer.state_dict(), strict=False)
+    with torch.no_grad():
+        mixer.lookup.sinks.fill_(-1e4)
+    torch.testing.assert_close(mixer(inputs(), place(9))[0], plain(inputs(), place(9))[0])
+    with torch.no_grad():
+        mixer.lookup.sinks.fill_(1e4)
+    assert (mixer(inputs(), place(9))[0] == 0).all()
+
+
+def test_impossible_windows():
+    with pytest.raises(UserError, match="window = 0 is no number of tokens"):
+        CausalSelfAttention(12, 2, window=0)
+    with pytest.raises(UserError, match="sink_tokens = 4 needs a window"):
+        CausalSelfAttention(12, 2, sink_tokens=4)
+    with pytest.raises(UserError, match="sink_tokens = -1 is no number"):
+        CausalSelfAttention(12, 2, window=2, sink_tokens=-1)
+
+
+def test_operations_of_a_window():
+    """Of 6 tokens with window 2 one reads 1 key, five read 2; half a token is what the square's diagonal rounds to."""
+    assert CausalSelfAttention(12, 2).mixing_flops(10) == 4 * 12 * 5
+    assert CausalSelfAttention(12, 2, window=2).mixing_flops(6) == 4 * 12 * 2 * (1 - 1 / 6)
+    assert CausalSelfAttention(12, 2, window=20).mixing_flops(10) == 4 * 12 * 5
+
+
+def test_a_pattern_of_windows():
+    from firsthand.model.make import build_model
+
+    pattern = [{"part": "attention", "window": 4}, "attention"]
+    model = build_model({"n_layers": 4, "d_model": 16, "n_heads": 2, "context_length": 16, "mixer": pattern}, 30)
+    assert [block.mixer.window for block in model.blocks] == [4, None, 4, None]
+    assert [block.mixer.state_size(16) for block in model.blocks] == [2 * 16 * 4, 2 * 16 * 16] * 2
+    assert model(torch.zeros(1, 16, dtype=torch.long)).shape == (1, 16, 30)

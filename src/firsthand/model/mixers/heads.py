@@ -27,20 +27,20 @@ def merge_heads(heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor
     return heads.transpose(1, 2).flatten(2)
 
 
-class HeadNorm(nn.Module):
-    """Sets each head's vector to unit mean square, times a learned gain for each channel, which all heads share."""
+class UnitNorm(nn.Module):
+    """Sets vectors to unit mean square, then, with `gain`, each channel to a learned size, the same for all heads."""
 
-    def __init__(self, d_head: int, eps: float, gain: bool) -> None:
+    def __init__(self, width: int, eps: float, gain: bool) -> None:
         super().__init__()
         self.eps = eps
-        self.gain = nn.Parameter(torch.ones(d_head)) if gain else None
+        self.gain = nn.Parameter(torch.ones(width)) if gain else None
 
-    def forward(self, heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch heads time d_head"]:
-        return rms_norm(heads, None if self.gain is None else self.gain.to(heads.dtype), self.eps)
+    def forward(self, x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
+        return rms_norm(x, None if self.gain is None else self.gain.to(x.dtype), self.eps)
 
 
 def head_norm(kind: bool | str, d_head: int, eps: float) -> nn.Module:
     """What `qk_norm` puts before the rotation: nothing (False), a norm (True), or one with a learned gain ("gain")."""
     if not isinstance(kind, bool) and kind != "gain":
         raise UserError(f"There is no qk_norm {kind!r}. Write true, false, or gain for a norm with a learned gain.")
-    return HeadNorm(d_head, eps, kind == "gain") if kind else nn.Identity()
+    return UnitNorm(d_head, eps, kind == "gain") if kind else nn.Identity()

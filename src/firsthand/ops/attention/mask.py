@@ -23,10 +23,12 @@ class Mask:
     window: int | None = None
     sink_tokens: int = 0
 
-    def only_causal(self, keys: int) -> bool:
-        """Whether order is all that counts."""
-        unlimited = self.window is None or self.window >= keys
-        return self.causal and unlimited and self.visible is None and self.segment is None
+    def only_causal(self, queries: int, keys: int) -> bool:
+        """Whether a row attends to itself and order is all that counts."""
+        # a branch, since torch.compile compares lengths without deciding
+        if queries != keys or (self.window is not None and self.window < keys):
+            return False
+        return self.causal and self.visible is None and self.segment is None
 
     def blind(self, queries: int, keys: int) -> bool:
         """Whether some query may have nothing to read: not among segments, where each reads itself."""

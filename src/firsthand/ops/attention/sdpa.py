@@ -23,7 +23,7 @@ def attention(
     assert sinks is None, "the flash kernels have no sinks"
     length, keys = query.shape[2], key.shape[2]
     # is_causal puts the first query at the first key, ours the last at the last
-    by_flag = bias is None and length == keys and mask.only_causal(keys)
+    by_flag = bias is None and mask.only_causal(length, keys)
     allowed = None if by_flag else mask.dense(length, keys, query.device)
     added = allowed
     if bias is not None:
