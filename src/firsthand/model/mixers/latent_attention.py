@@ -56,10 +56,9 @@ class LatentAttention(nn.Module):
         self.latent_norm = UnitNorm(self.d_latent, eps, gain=True)
         self.key = nn.Linear(self.d_latent, n_heads * self.d_content, bias=False)
         self.value = nn.Linear(self.d_latent, n_heads * self.d_value, bias=False)
-        self.compress_query, self.query_norm = nn.Identity(), nn.Identity()
-        if d_query_latent is not None:
-            self.compress_query = nn.Linear(d_model, d_query_latent, bias=bias)
-            self.query_norm = UnitNorm(d_query_latent, eps, gain=True)
+        width = d_query_latent
+        self.compress_query = nn.Identity() if width is None else nn.Linear(d_model, width, bias=bias)
+        self.query_norm = nn.Identity() if width is None else UnitNorm(width, eps, gain=True)
         source, own_bias = d_query_latent or d_model, bias and d_query_latent is None
         self.query = nn.Linear(source, n_heads * self.d_content, bias=own_bias)
         self.turned_query = nn.Linear(source, n_heads * self.d_head, bias=own_bias)
