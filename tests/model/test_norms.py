@@ -15,3 +15,4 @@ def test_dyt_is_a_learned_bend_of_each_channel_alone():
     other[0, 0, 1] += 1
     assert (norm(other) != norm(x)).nonzero().tolist() == [[0, 0, 1]]
     assert DyT(4, bias=False).bias is None
+    assert DyT(4, gain=2.4).gain.tolist() == torch.full((4,), 2.4).tolist()
