@@ -50,7 +50,7 @@ def _typed(command: str) -> str:
     if command in INSTEAD:
         return INSTEAD[command]
     assert command.startswith("firsthand "), f"say in INSTEAD what stands for {command!r}, and why"
-    if not command.startswith("firsthand train "):
+    if not command.startswith(("firsthand train ", "firsthand compare ")):
         return command
     return " ".join([command, *(setting for setting in LESS if setting.partition("=")[0] not in command)])
 
@@ -102,6 +102,30 @@ def test_every_command_of_the_readme_runs(workplace: Path) -> None:
         result = _run([sys.executable, "-W", "error", "-c", snippet], workplace)
         assert result.returncode == 0, result.stderr
         assert result.stdout
+
+
+@pytest.mark.slow
+def test_every_command_of_your_own_part_runs(workplace: Path) -> None:
+    """The page's mixer, which nothing in src knows: checked, trained, compared, sampled and looked at."""
+    page = ROOT / "docs" / "your-own-part.md"
+    (code,) = PYTHON.findall(page.read_text(encoding="utf-8"))
+    (workplace / "my_idea.py").write_text(code)
+    said = {}
+    for command in _commands(page):
+        typed = _typed(command)
+        result = _run(typed, workplace)
+        assert result.returncode == 0, f"{typed}\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+        said[command.split()[1]] = result.stdout
+    assert list(said) == ["check", "train", "compare", "generate", "runs", "count", "growth"]
+    assert "FadingMean keeps all 20 promises. Train it:" in said["check"]
+    assert said["generate"].startswith("To be")
+    assert "my_idea.py:FadingMean" in said["runs"]
+    refused = _run("firsthand generate runs/fading", workplace)
+    assert refused.returncode == 1
+    assert "name the part again on the command line: model.mixer=my_idea.py:FadingMean" in refused.stderr
+    (workplace / "my_idea.py").rename(workplace / "moved.py")
+    moved = _run("firsthand generate runs/fading model.mixer=moved.py:FadingMean --max-tokens 5", workplace)
+    assert moved.returncode == 0, moved.stderr
 
 
 def test_the_demo_of_make_is_the_demo_of_the_test() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from firsthand.config import Config
 from firsthand.model.language_model import LanguageModel
 from firsthand.tokens import TOKENIZERS
 
+PARTS = Path(__file__).parents[1] / "parts"
 TEXT = "To be, or not to be: that is the question. \x1b[31m naïve 😀\n"
 
 
@@ -31,6 +33,23 @@ def run(tmp_path_factory):
     content = json.dumps(tokenizer.to_json()).encode()
     checkpoint.save(folder / "checkpoints", 1, weights, {}, {}, description(config, tokenizer), content)
     return str(folder)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A run whose mixer comes from a file that stands beside it and notes that it was imported."""
+    folder = tmp_path_factory.mktemp("own")
+    code = (PARTS / "mixers.py").read_text() + f"\nopen({str(folder / 'imported')!r}, 'w').close()\n"
+    (folder / "idea.py").write_text(code)
+    mixer = f"{folder / 'idea.py'}:Sound"
+    model = {"d_model": 32, "n_layers": 2, "n_heads": 2, "context_length": 16, "mixer": mixer}
+    config = Config.model_validate({"model": model})
+    tokenizer = TOKENIZERS["char"].train([TEXT])
+    weights = dict(make_model(config, tokenizer.vocab_size).named_parameters())
+    content = json.dumps(tokenizer.to_json()).encode()
+    checkpoint.save(folder / "checkpoints", 1, weights, {}, {}, description(config, tokenizer), content)
+    (folder / "imported").unlink()
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -176,3 +195,35 @@ def test_a_run_that_does_not_exist(firsthand, tmp_path):
     code, _, err = firsthand("generate", str(tmp_path / "none"))
     assert code == 1
     assert "none" in err
+
+
+def test_a_part_from_a_file_is_not_imported_unless_it_is_named(firsthand, own):
+    code, out, err = firsthand("generate", str(own))
+    assert (code, out) == (1, "")
+    assert err.endswith(f"name the part again on the command line: model.mixer={own / 'idea.py'}:Sound\n")
+    assert not (own / "imported").exists()
+
+
+def test_a_part_that_is_named_again_writes(firsthand, own):
+    first = firsthand("generate", str(own), f"model.mixer={own / 'idea.py'}:Sound", "--seed", "1", "--max-tokens", "8")
+    assert first[0] == 0
+    assert len(first[1].strip()) > 0
+    moved = own / "elsewhere.py"
+    moved.write_text((own / "idea.py").read_text())
+    again = firsthand("generate", str(own), f"model.mixer={moved}:Sound", "--seed", "1", "--max-tokens", "8")
+    assert again[:2] == first[:2]
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("model.mixer=attention", "names no part of this model"),
+        ("model.mixr=a.py:Sound", "A model has no part called 'model.mixr'."),
+        ("model.ffn=a.py:Sound", "model.ffn=a.py:Sound names no part of this model: its model.ffn is"),
+        ("mixer", "'mixer' is not an override."),
+    ],
+)
+def test_what_else_is_named_is_refused(firsthand, run, part, words):
+    code, out, err = firsthand("generate", run, part)
+    assert (code, out) == (1, "")
+    assert words in err

@@ -1,4 +1,4 @@
-"""Every position scheme keeps every promise. A new line in POSITIONS is tested here with no new code."""
+"""Every position scheme keeps every promise, and so do some with other settings. What POSITIONS gains is tested with no new code."""
 
 import pytest
 
@@ -6,9 +6,15 @@ from firsthand.contracts.battery import BATTERIES, broken_by
 from firsthand.contracts.part import Part
 from firsthand.model.positions import POSITIONS
 
+SPECS = (
+    *POSITIONS,
+    {"part": "rope", "layout": "half"},
+    {"part": "rope", "scaling": "yarn", "factor": 4.0},
+)
 
-@pytest.mark.parametrize("name", POSITIONS)
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("check", BATTERIES["position"])
-def test_it_keeps_its_promise(name, check):
-    broken = broken_by(Part("position", name, beside=tuple(POSITIONS)), check)
+def test_it_keeps_its_promise(spec, check):
+    broken = broken_by(Part("position", spec, beside=SPECS), check)
     assert broken is None, str(broken)

@@ -88,7 +88,9 @@ def _compare(part: Part) -> None:
         try:
             y: Tensor = torch.compile(ask, fullgraph=True, backend="aot_eager")(text)
         except Exception as error:
-            words = next(iter(str(error).strip().splitlines()), "")
+            said = [line.strip() for line in str(error).splitlines() if line.strip()]
+            reason = [line for line in said if line.startswith("Developer debug context: ")]
+            words = ": ".join([*said[:1], *(line.removeprefix("Developer debug context: ") for line in reason[:1])])
             where = line_in(error, part.file) or _line_named(str(error), part.file)
             raise Broken(f"torch.compile raised {type(error).__name__}: {words[:400]}", WHY, ADVICE, where) from error
         return y

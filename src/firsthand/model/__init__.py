@@ -23,6 +23,9 @@ class Mixer(Protocol):
     `initial_state(batch, length)`: an empty state with room for `length` tokens.
     `state_size(length)`: how many numbers the state holds for one row of `length` tokens, places and document ids
     aside; for a recurrent mixer it does not depend on the length.
+
+    A mixer that looks back only so far on purpose says so in an attribute `window`: how many tokens an output depends
+    on, its own included; absent or None: all before it. `firsthand.contracts.mixer` holds all of this as checks.
     """
 
     def forward(
