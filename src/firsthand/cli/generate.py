@@ -44,11 +44,7 @@ def generate(
     from firsthand.generate.text import stream
 
     sampling = Sampling(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
     )
     check(max_tokens=max_tokens, **sampling)  # before the model is loaded
     prompts = _read(prompt or [""])
