@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-BLOCK_NUMBERS = 1 << 18
+BLOCK_NUMBERS = 1 << 19
 """The taps' gradient holds about so many products at once: they stay in the cache."""
 
 
