@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from firsthand.contracts.battery import BATTERIES, broken_by
+from firsthand.contracts.part import Part
 from firsthand.errors import UserError
 from firsthand.generate.decode import generate
 from firsthand.generate.reference import generate as generate_slowly
@@ -94,3 +96,9 @@ def test_a_mixer_by_itself_needs_the_vocabulary():
 
     with pytest.raises(UserError, match="needs the size of the vocabulary"):
         CausalSelfAttention(d_model=8, n_heads=2, value_embedding=True)
+
+
+@pytest.mark.parametrize("check", BATTERIES["mixer"])
+def test_attention_keeps_the_promises_of_mixers_with_it(check):
+    broken = broken_by(Part("mixer", {"part": "attention", "value_embedding": True}), check)
+    assert broken is None, str(broken)
