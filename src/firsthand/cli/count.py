@@ -121,8 +121,8 @@ def _show(result: dict[str, Any]) -> None:
             out.print(f"  {key}={value:.9g}")
         out.print()
     rate, speed = result["matmul_flops_per_second"] / 1e9, result["tokens_per_second"]
-    out.print(f"{result['device']} multiplies matrices at {rate:,.0f} GFLOP/s. Steps of the demo reach {USUAL_SHARE:.0%}:")
-    out.print(f"expect some {speed:,.0f} tokens/s.")
+    out.print(f"{result['device']} multiplies matrices at {rate:,.0f} GFLOP/s. Steps of the demo reach")
+    out.print(f"{USUAL_SHARE:.0%} of it: expect some {speed:,.0f} tokens/s.")
 
 
 def _show_parameters(out: "Console", result: dict[str, Any]) -> None:

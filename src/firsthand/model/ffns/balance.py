@@ -40,9 +40,9 @@ class BiasBalance(Unbalanced):
 
     The paper moves each bias by a fixed step against its expert's surplus of visits. Here the bias is a parameter whose
     gradient *is* the surplus (the loss is weight · Σ_e bias_e · surplus_e), and the optimizer moves it: Lion by just
-    that fixed step, Adam by nearly that. So sums over microbatches and ranks, checkpoints and schedules hold for it as for
-    all parameters. `weight` keeps the gradient small beside the others, for the sake of clipping; the model's own
-    gradient is not touched, which is the point of the method.
+    that fixed step, Adam by nearly that. So sums over microbatches and ranks, checkpoints and schedules hold for it
+    as for all parameters. `weight` keeps the gradient small beside the others, for the sake of clipping; the model's
+    own gradient is not touched, which is the point of the method.
     """
 
     def __init__(self, n_experts: int, weight: float = 1e-3) -> None:
