@@ -1,4 +1,4 @@
-"""Every position scheme keeps every promise, as set by default and otherwise. A new line in POSITIONS is tested here."""
+"""Every position scheme keeps every promise, and so do some with other settings. A new line in POSITIONS is tested."""
 
 import pytest
 

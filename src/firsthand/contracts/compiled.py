@@ -22,7 +22,7 @@ from firsthand.errors import line_in
 
 TIME, PACKED = 70, [3, 10, 5]
 """Tokens of one document, enough for two chunks of 64; and of three documents in a row."""
-SECONDS = 300
+SECONDS = 240
 ROUNDING = 1e-6
 """In fp64, for outputs of about 1: the compiler may take another formula for the same."""
 
