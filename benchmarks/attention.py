@@ -12,18 +12,22 @@ SHAPES = [(64, 4, 16, 32), (64, 4, 64, 32), (24, 3, 128, 64), (16, 4, 256, 64), 
 """Batch, heads, time, d_head."""
 WINDOWS = [(8, 4, 512, 64, 64), (2, 4, 2048, 64, 64), (2, 4, 2048, 64, 256), (2, 4, 2048, 64, 1024)]
 """The same, and the window."""
+UNEVEN = [(24, 3, 128, 128), (8, 6, 256, 128), (2, 6, 1024, 128)]
+"""The same, with values half as wide as keys."""
 REPEATS, SECONDS = 5, 3.0
 """At least so many times, and for so long."""
 
 
 def rows() -> list[dict[str, Any]]:
-    cases = [(shape, None) for shape in SHAPES] + [(shape[:4], shape[4]) for shape in WINDOWS]
-    return [_compare(shape, window, dtype) for dtype in (torch.float32, torch.bfloat16) for shape, window in cases]
+    cases = [(shape, None, shape[3]) for shape in SHAPES] + [(shape, None, shape[3] // 2) for shape in UNEVEN]
+    cases += [(shape[:4], shape[4], shape[3]) for shape in WINDOWS]
+    return [_compare(*case, dtype) for dtype in (torch.float32, torch.bfloat16) for case in cases]
 
 
-def _compare(shape: tuple[int, ...], window: int | None, dtype: torch.dtype) -> dict[str, Any]:
+def _compare(shape: tuple[int, ...], window: int | None, d_value: int, dtype: torch.dtype) -> dict[str, Any]:
     """Milliseconds of each version that can do it; the reference is left to the tests."""
-    query, key, value = (torch.randn(*shape, dtype=dtype).requires_grad_() for _ in range(3))
+    sizes = (shape, shape, (*shape[:3], d_value))
+    query, key, value = (torch.randn(*size, dtype=dtype).requires_grad_() for size in sizes)
     possible = window is not None and banded.can(query, key, Mask(causal=True, window=window), None)
     versions = [name for name in VERSIONS if name != "reference" and (possible or name != "banded")]
     best = dict.fromkeys(versions, float("inf"))
@@ -36,10 +40,12 @@ def _compare(shape: tuple[int, ...], window: int | None, dtype: torch.dtype) -> 
             if count:
                 best[version] = min(best[version], time.perf_counter() - start)
         count += 1
-    chosen = choose("cpu", dtype, shape[2], window=window if possible else None)
+    chosen = choose("cpu", dtype, shape[2], False, window if possible else None, d_value != shape[3])
     return {
-        "shape": " × ".join(map(str, shape)) + (f", window {window}" if window else ""),
-        "dtype": str(dtype).removeprefix("torch."),
+        "b, h, t, d": ", ".join(map(str, shape)),
+        "d_value": d_value,
+        "window": window or "-",
+        "dtype": {torch.float32: "fp32", torch.bfloat16: "bf16"}[dtype],
         **{f"{name} (ms)": 1000 * best[name] if name in best else "-" for name in VERSIONS if name != "reference"},
         "chosen": chosen,
         "over the best": best[chosen] / min(best.values()),

@@ -75,7 +75,9 @@ def attention(
     explicit = dropout > 0 or softcap is not None or sinks is not None
     in_band = window if window is not None and banded.can(query, key, mask, bias) else None
     if version == "auto":
-        version = chosen("attention", choose(query.device.type, query.dtype, query.shape[2], explicit, in_band), query)
+        uneven = query.shape[3] != value.shape[3]
+        version = choose(query.device.type, query.dtype, query.shape[2], explicit, in_band, uneven)
+        version = chosen("attention", version, query)
     elif version == "sdpa" and (softcap is not None or sinks is not None):
         raise UserError("The sdpa version of attention has no softcap and no sinks. Use version product.")
     elif version == "reference" and dropout > 0:
@@ -92,15 +94,22 @@ def attention(
 
 
 def choose(
-    device: str, dtype: torch.dtype, query_length: int, explicit: bool = False, window: int | None = None
+    device: str,
+    dtype: torch.dtype,
+    query_length: int,
+    explicit: bool = False,
+    window: int | None = None,
+    uneven: bool = False,
 ) -> str:
     """The fastest version for queries of this kind; `explicit`: the scores themselves are needed (softcap, sinks,
-    dropout); `window`: given where the banded version can do it.
+    dropout); `window`: given where the banded version can do it; `uneven`: values are not as wide as keys.
 
     On a CPU torch's flash kernels win in fp32 at every length. In bf16 they are slow, and the plain product wins until
-    the scores no longer fit the cache. From two windows on, and for more than a few blocks, a band is cheaper than the
-    square. `python -m benchmarks attention` measures all three. On a GPU SDPA itself picks the best kernel.
+    the scores no longer fit the cache; likewise, though sooner, where values must be widened for them. From two windows
+    on, and for more than a few blocks, a band is cheaper than the square. `python -m benchmarks attention` measures
+    all that. On a GPU SDPA itself picks the best kernel.
     """
     if window is not None and query_length >= max(2 * window, 128):
         return "banded"
-    return "product" if explicit or (device == "cpu" and dtype.itemsize < 4 and query_length <= 512) else "sdpa"
+    longest = 0 if device != "cpu" else 1024 if dtype.itemsize < 4 else 256 if uneven else 0
+    return "product" if explicit or query_length <= longest else "sdpa"

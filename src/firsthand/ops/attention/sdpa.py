@@ -29,6 +29,9 @@ def attention(
     if bias is not None:
         added = bias.to(query.dtype)
         added = added if allowed is None else torch.where(allowed, added, -torch.inf)
+    d_value = value.shape[3]
+    if query.device.type == "cpu" and d_value < query.shape[3]:  # the flash kernel wants them equal
+        value = F.pad(value, (0, query.shape[3] - d_value))
     out = F.scaled_dot_product_attention(
         query,
         key,
@@ -38,7 +41,7 @@ def attention(
         is_causal=by_flag,
         scale=scale,
         enable_gqa=query.shape[1] != key.shape[1],
-    )
+    )[..., :d_value]
     if allowed is None or not mask.blind(length, keys):
         return out
     return out.masked_fill(~allowed.any(-1, keepdim=True), 0.0)
