@@ -124,3 +124,18 @@ def test_squared_relu_by_hand():
     y.sum().backward()
     assert x.grad.tolist() == [0, 0, 6]
     assert squared_relu(x.bfloat16()).dtype == torch.bfloat16
+
+
+def test_a_single_pair_that_begins_at_an_odd_place_is_rotated():
+    """Torch calls such a slice contiguous, and copies nothing when asked to make it so."""
+    heads, table = random(1, 1, 1, 5)[..., 1:], turns([0.3, 1.1])[None, None]
+    torch.testing.assert_close(rotate(heads, table), rotate_reference.rotate(heads, table))
+
+
+@torch.no_grad()
+def test_rms_norm_of_half_precision_with_a_gain_in_full():
+    """As under autocast while decoding; warnings are errors here."""
+    x, gain = random(3, 8).bfloat16(), torch.full((8,), 2.0)
+    y = rms_norm(x, gain)
+    assert y.dtype == torch.bfloat16
+    assert (y.float() - rms_norm(x.float(), gain)).abs().max() < 0.03

@@ -14,7 +14,7 @@ def rms_norm(
 ) -> Float[Tensor, "*rows d"]:
     """x / sqrt(mean(x²) + eps) · gain, the mean over the last axis. The statistics are fp32 at least."""
     if x.device.type != "cpu" or torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return F.rms_norm(x, x.shape[-1:], gain, eps).to(x.dtype)
+        return F.rms_norm(x, x.shape[-1:], None if gain is None else gain.to(x.dtype), eps)
     y: Tensor = _RMSNorm.apply(x, gain, eps)  # type: ignore[no-untyped-call]
     return y
 

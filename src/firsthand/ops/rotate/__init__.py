@@ -25,5 +25,6 @@ def rotate(
 
 def _complex(x: Tensor) -> Tensor:
     if x.stride(-1) != 1 or x.storage_offset() % 2 or any(stride % 2 for stride in x.stride()[:-1]):
-        x = x.contiguous()  # a complex number's two halves are neighbours, and the first stands at an even place
+        # a complex number's two halves are neighbours, and the first stands at an even place
+        x = x.clone(memory_format=torch.contiguous_format)
     return torch.view_as_complex(x.unflatten(-1, (-1, 2)))  # type: ignore[no-untyped-call]
