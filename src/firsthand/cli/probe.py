@@ -20,7 +20,7 @@ def probe(
         list[str] | None, typer.Argument(help="names, or specs such as '{part: mamba2, d_state: 16}'; default: all")
     ] = None,
     sizes: Annotated[str, typer.Option(help="how many pairs or symbols: 4..64 (doubling), or a list")] = "4..64",
-    steps: Annotated[int, typer.Option(min=1)] = 1000,
+    steps: Annotated[int, typer.Option(min=1)] = 500,
     batch_tokens: Annotated[int, typer.Option(min=1)] = 4096,
     optimizer: Annotated[str, typer.Option()] = "{part: muon, lr: 0.02, adamw_lr: 3.0e-3}",
     seeds: Annotated[int, typer.Option(min=1)] = 1,
