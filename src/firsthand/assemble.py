@@ -85,8 +85,11 @@ def make_loader(config: Config, text: Tokens, context_length: int, ranks: Ranks,
     )
 
 
-def make_optimizer(config: Config, model: LanguageModel) -> torch.optim.Optimizer:
-    """The optimizer, for all that learns. UserError if the model's width rules ask for rates that it cannot give."""
+def make_optimizer(config: Config, model: LanguageModel, precision: str = "fp32") -> torch.optim.Optimizer:
+    """The optimizer, for all that learns, in a run that computes in `precision`.
+
+    UserError if the model's width rules ask for rates that it cannot give.
+    """
     name, _ = split(config.train.optimizer)
     takes = inspect.signature(find("train.optimizer", OPTIMIZERS, name)).parameters
     if model.width_ratio != 1 and "width_ratio" not in takes:
@@ -95,9 +98,8 @@ def make_optimizer(config: Config, model: LanguageModel) -> torch.optim.Optimize
             "argument `width_ratio`. Give it one, or choose other initial weights."
         )
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    optimizer: torch.optim.Optimizer = build(
-        "train.optimizer", OPTIMIZERS, config.train.optimizer, named_parameters=named, width_ratio=model.width_ratio
-    )
+    offered: dict[str, Any] = {"named_parameters": named, "width_ratio": model.width_ratio, "precision": precision}
+    optimizer: torch.optim.Optimizer = build("train.optimizer", OPTIMIZERS, config.train.optimizer, **offered)
     return optimizer
 
 

@@ -94,11 +94,13 @@ def test_orthogonalize_flattens_the_singular_values(shape):
     assert values.max() < 1.3
 
 
-def test_muon_agrees_with_torch_muon():
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_muon_agrees_with_torch_muon(precision):
     torch.manual_seed(0)
     weight = nn.Parameter(torch.randn(12, 8))
     other = nn.Parameter(weight.detach().clone())
-    ours = OPTIMIZERS["muon"]([("blocks.0.up.weight", weight), ("embedding.weight", nn.Parameter(torch.zeros(2, 2)))])
+    named = [("blocks.0.up.weight", weight), ("embedding.weight", nn.Parameter(torch.zeros(2, 2)))]
+    ours = OPTIMIZERS["muon"](named, precision=precision)
     oracle = torch.optim.Muon([other], lr=0.02, momentum=0.95, weight_decay=0.0, nesterov=True, ns_steps=5)
     for step in range(4):
         gradient = torch.randn(12, 8, generator=torch.Generator().manual_seed(step))

@@ -84,7 +84,7 @@ def _loop(config: Config, corpus: Corpus, group: Ranks, show: Show) -> Loop:
     return Loop(
         model,
         objective,
-        assemble.make_optimizer(config, model),
+        assemble.make_optimizer(config, model, chosen),
         assemble.make_schedule(config),
         assemble.make_loader(config, corpus.train, model.context_length, group, device),
         assemble.make_budget(config),

@@ -15,15 +15,18 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic iteration in K. Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"."""
 
 
-def orthogonalize(x: Float[Tensor, "n rows columns"], iterations: int = 5) -> Float[Tensor, "n rows columns"]:
+def orthogonalize(
+    x: Float[Tensor, "n rows columns"], iterations: int = 5, dtype: torch.dtype | None = None
+) -> Float[Tensor, "n rows columns"]:
     """Each matrix with its singular values moved near 1 (to about 0.7 ... 1.2) by a Newton-Schulz iteration.
 
     X <- aX + (bA + cA²)X with A = XXᵀ, on the short side. All matrices of one shape go through one batched product.
+    It is computed and returned in `dtype` (None: that of x); the iteration corrects its own rounding.
     """
     a, b, c = COEFFICIENTS
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
-    x = x / (torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True) + 1e-7)
+    x = (x / (torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True) + 1e-7)).to(dtype or x.dtype)
     for _ in range(iterations):
         gram = torch.bmm(x, x.mT)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
@@ -48,9 +51,11 @@ class Muon(Optimizer):
         weight_decay: float,
         iterations: int,
         cautious: bool = False,
+        dtype: torch.dtype | None = None,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__([{"params": matrices}], defaults | {"iterations": iterations, "cautious": cautious})
+        self.dtype = dtype
         self.adamw = torch.optim.AdamW(others, fused=True) if others else None
         if self.adamw is not None:
             self.adamw.state = self.state
@@ -72,7 +77,8 @@ class Muon(Optimizer):
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         looked_ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])
         stack = torch.stack(looked_ahead)
-        updates = list(orthogonalize(stack.flatten(0, -3), group["iterations"]).view_as(stack).unbind())
+        flat = orthogonalize(stack.flatten(0, -3), group["iterations"], self.dtype)
+        updates = list(flat.to(stack.dtype).view_as(stack).unbind())
         rows, columns = stack.shape[-2:]
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
         decay(weights, updates, group["lr"] * group["weight_decay"], group["cautious"])
@@ -90,8 +96,11 @@ def muon(
     eps: float = 1e-10,
     cautious: bool = False,
     width_ratio: float = 1.0,
+    precision: str = "fp32",
 ) -> Optimizer:
     """Muon on hidden matrices, AdamW (rate `adamw_lr`, no decay) on embeddings, heads, gains and biases.
+
+    A run that computes in bf16 orthogonalizes in bf16, which `precision` says; weights and momentum stay in fp32.
 
     `width_ratio` changes nothing: an orthogonal step has the size that a matrix of any width asks for (Yang et al.
     2023, arXiv 2310.17813, section 3), and AdamW's rate for the rest does not depend on the width either.
@@ -100,4 +109,5 @@ def muon(
     rest = [(name, parameter) for name, parameter in named_parameters if not is_hidden_matrix(name, parameter)]
     shared = {"lr": adamw_lr, "betas": (betas[0], betas[1]), "eps": eps}
     others = [group | shared for group in parameter_groups(rest, 0.0)]
-    return Muon(matrices, others, lr, momentum, weight_decay, iterations, cautious)
+    dtype = torch.bfloat16 if precision == "bf16" else None
+    return Muon(matrices, others, lr, momentum, weight_decay, iterations, cautious, dtype)
