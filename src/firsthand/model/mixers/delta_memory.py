@@ -94,6 +94,21 @@ class DeltaMemory(nn.Module):
         return read, None if state is None else DeltaState(window, matrix, document)
 
 
+class DeltaMixer(nn.Module):
+    """A mixer whose `memory` is all that it remembers, and all that it computes beside its weight matrices."""
+
+    memory: DeltaMemory
+
+    def initial_state(self, batch: int, length: int) -> DeltaState:
+        return self.memory.initial_state(batch)
+
+    def state_size(self, length: int) -> int:
+        return self.memory.state_size()
+
+    def mixing_flops(self, context_length: int) -> float:
+        return self.memory.flops(context_length)
+
+
 def unit_heads(x: Float[Tensor, "batch time channels"], n_heads: int) -> Float[Tensor, "batch heads time d_head"]:
     """Split into heads of length 1 each: x / sqrt(Σ x² + EPS)."""
     heads = split_heads(x, n_heads)
