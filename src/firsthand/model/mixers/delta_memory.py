@@ -14,6 +14,7 @@ from firsthand.ops.causal_convolution import causal_convolution
 from firsthand.ops.delta_rule import delta_rule
 from firsthand.ops.delta_rule.chunked import CHUNK
 from firsthand.ops.rms_norm import rms_norm
+from firsthand.ops.state import fresh_state
 from firsthand.types import Place
 
 EPS = 1e-6
@@ -49,8 +50,7 @@ class DeltaMemory(nn.Module):
     def initial_state(self, batch: int) -> DeltaState:
         """Of rows that have seen nothing. Matrices are fp32 at least: many small corrections add up in them."""
         channels, width = self.taps.shape
-        exact = torch.promote_types(self.taps.dtype, torch.float32)
-        matrix = torch.zeros(batch, self.n_heads, self.d_head, self.d_value, dtype=exact, device=self.taps.device)
+        matrix = fresh_state(self.taps, batch, self.n_heads, self.d_head, self.d_value)
         return DeltaState(self.taps.new_zeros(batch, width - 1, channels), matrix)
 
     def state_size(self) -> int:
