@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from firsthand import assemble
 from firsthand.errors import UserError, suggest
 from firsthand.experiments.amount import BOUNDS
 from firsthand.experiments.compare import match as match_module
@@ -45,15 +46,17 @@ class Question:
 def compare(question: Question, folder: Path, resume: bool, show: SeriesShow, publish: Path | None = None) -> Page:
     """Make all runs, or those that are missing, and the report: report.md, report.json and plots/ in `folder`.
 
-    All variants have the seeds of the first: its train.seed and those after it. Every model is built once without
-    memory before the first run, so that a mistake in the last recipe does not cost a night. `publish` gets a copy of
-    the page and its pictures. Raises Stopped if a signal asked for it, after saving; UserError for what the user can
-    put right.
+    All variants have the seeds of the first: its train.seed and those after it. Every part is made once without memory
+    before any data is read, so that a mistake in the last recipe does not cost a night. `publish` gets a copy of the
+    page and its pictures. Raises Stopped if a signal asked for it, after saving; UserError for what the user can put
+    right.
     """
     need_scipy()
     baseline = question.place()
     series = Series(folder, "compare", resume, show)
     pinned = [replace(each, config=series.pinned(each.config)) for each in question.variants]
+    for variant in pinned:
+        assemble.check(variant.config)
     corpora = [series.corpus(variant.config) for variant in pinned]
     variants = alike(pinned, corpora, question.match)
     sizes = [

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firsthand import assemble
 from firsthand import config as config_module
 from firsthand.config import Config
 from firsthand.errors import UserError, suggest
 from firsthand.experiments.amount import budget_settings
-from firsthand.experiments.compare.match import size_of
 from firsthand.experiments.series import Outcome, Series, SeriesShow, Trial
 from firsthand.experiments.sweep.axes import Axis, parse_axis
 from firsthand.experiments.sweep.page import Result, SweepPage
 from firsthand.experiments.sweep.pictures import draw
 from firsthand.experiments.sweep.search import SEARCHES, Listed, Point
 from firsthand.experiments.words import describe, distinct, slug
-
-NOMINAL_VOCABULARY = 257
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def sweep(plan: Plan, folder: Path, resume: bool, show: SeriesShow, publish: Pat
         raise UserError(f"--search: there is no search {plan.search!r}. {suggest(plan.search, SEARCHES)}")
     search = SEARCHES[plan.search](plan.axes, plan.runs, plan.seed)
     for point in search.points if isinstance(search, Listed) else []:
-        size_of(plan.config(point), NOMINAL_VOCABULARY)
+        assemble.check(plan.config(point))
     series = Series(folder, "sweep", resume, show)
     results: list[Result] = []
     slugs: list[str] = []
