@@ -10,26 +10,24 @@ could be called alone.
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.measure import RUNS, STEPS, best_seconds, decoding, place, row
 from firsthand.experiments.memory import PeakMemory
 from firsthand.model.mixers import MIXERS
 from firsthand.model.mixers.mamba2 import Mamba2
 from firsthand.model.positions import Rope
 from firsthand.ops.linear_attention import linear_attention
 from firsthand.parts import build
-from firsthand.types import Place
 
 TIME, D_HEAD, D_STATE = 1024, 64, 128
 WIDTHS = (256, 768)
-STEPS = 5
+SIDES = ("ours", "theirs")
 CONTEXTS = (1024, 4096, 16384, 65536)
-DECODED, ROUNDS = 32, 15
 
 
 def rows() -> list[dict[str, Any]]:
@@ -39,25 +37,11 @@ def rows() -> list[dict[str, Any]]:
     for what in ("mixer", "scan") if hasattr(_their_module(), "mamba2_chunk_scan") else ("mixer",):
         for d_model in WIDTHS:
             title = f"{what}, d_model {d_model}, transformers {transformers.__version__}"
-            seconds = _race(what, d_model)
-            megabytes = [_memory_apart(what, d_model, side) for side in ("ours", "theirs")]
-            for unit, values in (("ms", [1000 * s for s in seconds]), ("MB", megabytes)):
-                found.append({"what": f"{title}: {unit}", "ours": values[0], "other": values[1]})
-    found += [{"what": f"{name}: tokens/s after {CONTEXTS}", **rates} for name, rates in _decoding().items()]
-    return [row | {"other / ours": row["other"] / row["ours"]} for row in found]
-
-
-def _race(what: str, d_model: int) -> list[float]:
-    """Seconds of a step of each side, in turn; the first of each is not counted."""
-    steps = [_step(what, d_model, side) for side in ("ours", "theirs")]
-    best = [float("inf")] * 2
-    for number in range(STEPS + 1):
-        for side, step in enumerate(steps):
-            start = time.perf_counter()
-            step()
-            if number:
-                best[side] = min(best[side], time.perf_counter() - start)
-    return best
+            seconds = best_seconds({side: _step(what, d_model, side) for side in SIDES}, runs=5)
+            megabytes = [_memory_apart(what, d_model, side) for side in SIDES]
+            found.append(row(f"{title}: ms", *(1000 * seconds[side] for side in SIDES)))
+            found.append(row(f"{title}: MB", *megabytes))
+    return [*found, *_decoding()]
 
 
 def _memory_apart(what: str, d_model: int, side: str) -> float:
@@ -108,7 +92,7 @@ def _their_module() -> Any:
 def _mixer(d_model: int, side: str) -> Callable[..., Tensor]:
     if side == "ours":
         ours = Mamba2(d_model, D_HEAD, D_STATE)
-        return lambda x: ours(x, Place(torch.arange(x.shape[1]).unsqueeze(0)))[0]
+        return lambda x: ours(x, place(0, x.shape[1]))[0]
     from transformers import Mamba2Config
 
     sizes = {"hidden_size": d_model, "num_heads": 2 * d_model // D_HEAD, "head_dim": D_HEAD, "state_size": D_STATE}
@@ -127,26 +111,15 @@ def _their_scan(x: Tensor, step: Tensor, key: Tensor, query: Tensor, rate: Tenso
     return y
 
 
-@torch.inference_mode()
-def _decoding() -> dict[str, dict[str, Any]]:
-    """Tokens a second of every mixer whose state does not grow: after the shortest context and after the longest."""
-    found = {}
+def _decoding() -> list[dict[str, Any]]:
+    """Of every mixer whose state does not grow."""
+    found = []
     sizes = {"d_model": 256, "n_heads": 4, "n_kv_heads": 4, "d_head": 64, "n_layers": 1, "layer": 0}
     for name in MIXERS:
-        mixer: Any = build("mixer", MIXERS, name, **sizes, position=Rope(64, context_length=CONTEXTS[-1] + DECODED))
-        if mixer.state_size(1) != mixer.state_size(CONTEXTS[-1]):
-            continue
-        x, new = torch.randn(1, CONTEXTS[-1], 256), torch.randn(1, 1, 256)
-        states = [mixer(x[:, :n], Place(torch.arange(n).unsqueeze(0)), mixer.initial_state(1, n))[1] for n in CONTEXTS]
-        best = [float("inf")] * len(CONTEXTS)
-        for _ in range(ROUNDS):
-            for number, length in enumerate(CONTEXTS):
-                start = time.perf_counter()
-                for index in range(length, length + DECODED):
-                    _, states[number] = mixer(new, Place(torch.tensor([[index]])), states[number])
-                best[number] = min(best[number], (time.perf_counter() - start) / DECODED)
-        rates = [1 / seconds for seconds in best]
-        found[name] = {"ours": rates[0], "other": rates[-1], "all": " ".join(f"{rate:.0f}" for rate in rates)}
+        rope = Rope(64, context_length=CONTEXTS[-1] + RUNS * STEPS)
+        mixer: Any = build("mixer", MIXERS, name, **sizes, position=rope).eval()
+        if mixer.state_size(1) == mixer.state_size(CONTEXTS[-1]):
+            found += decoding(name, mixer, 256, CONTEXTS)
     return found
 
 

@@ -1,6 +1,5 @@
 """Claim: on a CPU our operations take less time or less memory than composed ones: best of 10, forward and backward."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.measure import peak_bytes
+from benchmarks.measure import best_seconds, peak_bytes, step
 from firsthand.ops.cross_entropy import cross_entropy, linear_cross_entropy
 from firsthand.ops.rms_norm import rms_norm
 from firsthand.ops.rotate import rotate
@@ -46,18 +45,8 @@ def _input(*shape: int) -> Tensor:
 
 
 def _pair(what: str, ours: Callable[[], Tensor], plain: Callable[[], Tensor]) -> dict[str, Any]:
-    """The two in turn, after one call of each that is not counted."""
-    best = {ours: float("inf"), plain: float("inf")}
-    for count in range(11):
-        for work in (ours, plain):
-            start = time.perf_counter()
-            work().sum().backward()  # type: ignore[no-untyped-call]
-            if count:
-                best[work] = min(best[work], time.perf_counter() - start)
-    first, second = 1000 * best[ours], 1000 * best[plain]
-    sizes = {"MB": _peak(ours), "composed, MB": _peak(plain)}
+    calls = {"ours": step(ours), "plain": step(plain)}
+    seconds, peaks = best_seconds(calls, runs=10), {name: peak_bytes(call) / 1e6 for name, call in calls.items()}
+    first, second = 1000 * seconds["ours"], 1000 * seconds["plain"]
+    sizes = {"MB": peaks["ours"], "composed, MB": peaks["plain"]}
     return {"what": what, "ms": first, "composed, ms": second, "times as fast": second / first} | sizes
-
-
-def _peak(work: Callable[[], Tensor]) -> float:
-    return peak_bytes(lambda: work().sum().backward()) / 1e6  # type: ignore[no-untyped-call]

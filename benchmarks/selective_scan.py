@@ -9,7 +9,6 @@ and after 1,024 tokens.
 
 import functools
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.measure import best_seconds, peak_bytes
+from benchmarks.measure import decoding, place, rows_beside
 from firsthand.model.mixers.mamba import Mamba
 from firsthand.ops.causal_convolution import causal_convolution
 from firsthand.ops.selective_scan import selective_scan
-from firsthand.types import Place
 
 D_MODEL, TIME, D_STATE = 768, 1024, 16
 CHANNELS = 2 * D_MODEL
@@ -31,51 +29,20 @@ CONTEXTS = (1024, 65536)
 def rows() -> list[dict[str, Any]]:
     torch.manual_seed(0)
     x = torch.randn(1, TIME, D_MODEL, requires_grad=True)
+    convolution, conv1d = _convolutions()
     found = [
-        *_pairs("scan, against the definition", _scan("blocks"), _scan("reference")),
-        *_pairs("convolution, against conv1d", *_convolutions()),
+        *rows_beside("scan", _scan("blocks"), {"the definition": _scan("reference")}),
+        *rows_beside("convolution", convolution, {"conv1d": conv1d}),
     ]
     theirs = _transformers()
     if theirs is not None:
         ours = functools.partial(_layer, Mamba(D_MODEL), x)
-        found += _pairs("layer, against transformers", ours, functools.partial(theirs, x), once=True)
-    near, far = _decoding(Mamba(D_MODEL).eval())
-    return [*found, {"what": "decoding, tokens/s after 64k and 1k", "ours": far, "other": near, "gain": far / near}]
+        found += rows_beside("layer", ours, {"transformers": functools.partial(theirs, x)}, once=True)
+    return [*found, *decoding("Mamba", Mamba(D_MODEL).eval(), D_MODEL, CONTEXTS)]
 
 
 def _layer(layer: Mamba, x: Tensor) -> Tensor:
-    return layer(x, _place(0, TIME))[0]
-
-
-def _pairs(
-    what: str, ours: Callable[[], Tensor], other: Callable[[], Tensor], once: bool = False
-) -> list[dict[str, Any]]:
-    """Time and memory, forward and with the backward pass; `once`: a single run of the latter."""
-    found = []
-    for how, backward in (("forward", False), ("forward and backward", True)):
-        calls = {"ours": _call(ours, backward), "other": _call(other, backward)}
-        if once and backward:
-            seconds, peaks = {}, {}
-            for name, call in calls.items():
-                start = time.perf_counter()
-                peaks[name] = peak_bytes(call)
-                seconds[name] = time.perf_counter() - start
-        else:
-            seconds, peaks = best_seconds(calls), {name: peak_bytes(call) for name, call in calls.items()}
-        for unit, figures, scale in (("ms", seconds, 1e3), ("MB", peaks, 1e-6)):
-            scaled = {name: figure * scale for name, figure in figures.items()}
-            found.append({"what": f"{what}: {how} ({unit})", **scaled, "gain": scaled["other"] / scaled["ours"]})
-    return found
-
-
-def _call(work: Callable[[], Tensor], backward: bool) -> Callable[[], None]:
-    def call() -> None:
-        with torch.set_grad_enabled(backward):
-            out = work()
-        if backward:
-            out.sum().backward()  # type: ignore[no-untyped-call]
-
-    return call
+    return layer(x, place(0, TIME))[0]
 
 
 def _scan(version: str) -> Callable[[], Tensor]:
@@ -106,27 +73,3 @@ def _transformers() -> nn.Module | None:
         return None
     logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns that it is slow: that is the point
     return MambaMixer(MambaConfig(hidden_size=D_MODEL, use_mambapy=False), layer_idx=0)
-
-
-@torch.inference_mode()
-def _decoding(mixer: nn.Module, steps: int = 40, runs: int = 40) -> list[float]:
-    """Tokens a second after each of CONTEXTS, in turn, the best of `runs`."""
-    states = []
-    for context in CONTEXTS:
-        state = mixer.initial_state(1, context + runs * steps)  # type: ignore[operator]
-        for start in range(0, context, TIME):
-            state = mixer(torch.randn(1, TIME, D_MODEL), _place(start, TIME), state)[1]
-        states.append(state)
-    best, x = [0.0] * len(states), torch.randn(1, 1, D_MODEL)
-    for run in range(runs):
-        for number, context in enumerate(CONTEXTS):
-            start = time.perf_counter()
-            for step in range(steps):
-                place = _place(context + run * steps + step, 1)
-                states[number] = mixer(x, place, states[number])[1]
-            best[number] = max(best[number], steps / (time.perf_counter() - start))
-    return best
-
-
-def _place(start: int, time: int) -> Place:
-    return Place(torch.arange(start, start + time).unsqueeze(0))

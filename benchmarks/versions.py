@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import firsthand.ops
-from benchmarks.measure import best_seconds, peak_bytes
+from benchmarks.measure import best_seconds, peak_bytes, step
 
 ROWS, HEADS, TIME, D_HEAD, CHANNELS = 2, 4, 512, 64, 256
 SKIPPED = {"step"}
@@ -28,7 +28,7 @@ def rows() -> list[dict[str, Any]]:
         operation, make = getattr(module, name), INPUTS[name]
         positional, named = make()
         works = {
-            version: _call(operation, positional, named | {"version": version})
+            version: step(_work(operation, positional, named | {"version": version}))
             for version in module.VERSIONS
             if version not in SKIPPED
         }
@@ -100,9 +100,9 @@ INPUTS: dict[str, Callable[[], tuple[list[Tensor], dict[str, Any]]]] = {
 }
 
 
-def _call(operation: Callable[..., Any], positional: list[Tensor], named: dict[str, Any]) -> Callable[[], None]:
-    def call() -> None:
+def _work(operation: Callable[..., Any], positional: list[Tensor], named: dict[str, Any]) -> Callable[[], Tensor]:
+    def work() -> Tensor:
         out = operation(*positional, **named)
-        (out[0] if isinstance(out, tuple) else out).sum().backward()
+        return out[0] if isinstance(out, tuple) else out
 
-    return call
+    return work

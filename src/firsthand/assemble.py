@@ -1,7 +1,8 @@
 """From a config to a tokenizer, batches, a model, an optimizer: the one file that knows every folder."""
 
+import contextlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from firsthand import checkpoint, dial, tokens
 from firsthand.config import Config, replaced, setting
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
-from firsthand.errors import DamagedError, UserError
+from firsthand.errors import DamagedError, UserError, suggest
 from firsthand.model.count import count_blocks
 from firsthand.model.language_model import LanguageModel
-from firsthand.model.make import build_model
+from firsthand.model.make import build_model, sketch
 from firsthand.model.presets import resolve
 from firsthand.parts import build, find, named_again, split
 from firsthand.tokens import Tokenizer
@@ -25,6 +26,9 @@ from firsthand.train.parallel import Ranks
 from firsthand.train.schedules import SCHEDULES, Schedule
 
 SIZES = ("d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
+
+ANY_VOCABULARY = 257
+"""A number of tokens for questions whose answer does not depend on it."""
 
 
 def settle(config: Config) -> tuple[Config, dict[str, Any]]:
@@ -49,18 +53,39 @@ def settle(config: Config) -> tuple[Config, dict[str, Any]]:
     return replaced(config, derived), derived
 
 
-def make_tokenizer(config: Config, texts: Iterable[str]) -> Tokenizer:
-    """Train the tokenizer that the config names on `texts`; a folder with a tokenizer.json is loaded instead."""
+def check(config: Config) -> None:
+    """UserError, before there is any data, if a part of the model or of its training cannot be made.
+
+    Each is made and thrown away, the model on the meta device, so nothing is allocated. A part that needs numbers in
+    its constructor (torch then raises a RuntimeError) cannot be tried so; it is made when there are some.
+    """
+    make_schedule(config)
+    with contextlib.suppress(RuntimeError):
+        make_optimizer(config, sketch(resolve(config.model), ANY_VOCABULARY))
+        make_objective(config)
+
+
+def tokenizer_maker(config: Config) -> Callable[[Iterable[str]], Tokenizer]:
+    """What makes the tokenizer from texts; a folder with a tokenizer.json is loaded instead, whatever the texts are.
+
+    UserError for an unknown kind or argument, before there are any texts.
+    """
     name, arguments = split(config.tokenizer)
     if name not in tokens.TOKENIZERS and (Path(name) / "tokenizer.json").is_file():
-        return tokens.load(Path(name))
-    kind = find("tokenizer", tokens.TOKENIZERS, name)
-    accepted = set(arguments)
-    try:
-        tokenizer: Tokenizer = kind.train(texts, **arguments)  # type: ignore[attr-defined]
-    except TypeError as error:
-        raise UserError(f"tokenizer: {name} does not take these arguments: {sorted(accepted)} ({error}).") from error
-    return tokenizer
+        return lambda _: tokens.load(Path(name))
+    train: Callable[..., Tokenizer] = find("tokenizer", tokens.TOKENIZERS, name).train  # type: ignore[attr-defined]
+    _, *known = inspect.signature(train).parameters
+    for argument in arguments:
+        if argument not in known:
+            raise UserError(f"tokenizer: {name} has no argument {argument!r}. {suggest(argument, known)}")
+
+    def make(texts: Iterable[str]) -> Tokenizer:
+        try:
+            return train(texts, **arguments)
+        except TypeError as error:
+            raise UserError(f"tokenizer: {name} cannot be trained with {arguments} ({error}).") from error
+
+    return make
 
 
 def make_model(config: Config, vocab_size: int, files: bool = True) -> LanguageModel:

@@ -40,6 +40,12 @@ def find(slot: str, table: Mapping[str, Any], name: str, files: bool = True) -> 
     return _from_file(slot, name)
 
 
+def import_files(slot: str, spec: Any) -> None:
+    """Import the files whose parts `spec` names, so that `build` has nothing left to import. UserError as it gives."""
+    for name in _files_in(spec):
+        _from_file(slot, name)
+
+
 def named_again(slot: str, spec: Any, given: Any = None) -> Any:
     """`spec`, as a checkpoint holds it, with every part from a file taken from where `given` says that it is.
 

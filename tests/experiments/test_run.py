@@ -215,26 +215,6 @@ def test_a_short_validation_text_is_no_nan(recipe, text):
     assert 0 < summary["validation_loss"] < 100
 
 
-@pytest.mark.parametrize(
-    ("setting", "says"),
-    [
-        ("model.mixer=atention", "attention"),
-        ("model.position=ropes", "rope"),
-        ("tokenizer=bqe", "bpe"),
-        ("train.optimizer=adam", "adamw"),
-        ("train.schedule=cosine", "warmup_cosine"),
-        ("train.optimizer={part: adamw, learning_rate: 1}", "lr"),
-        ("train.trackers=[tensorbord]", "tensorboard"),
-        ("data.batch_tokens=100", "Nearest valid"),
-        ("model.n_heads=3", "d_model"),
-        ("train.device=tpu", "no device"),
-    ],
-)
-def test_slips_name_what_is_valid(recipe, setting, says):
-    with pytest.raises(UserError, match=says):
-        execute(tree(recipe, setting))
-
-
 def test_a_vocabulary_larger_than_the_data_supports_is_refused(recipe):
     with pytest.raises(UserError, match="vocab_size"):
         execute(tree(recipe, "tokenizer={part: bpe, vocab_size: 50000}"))

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from firsthand.contracts import module, token
-from firsthand.contracts.compiled import compiled
 from firsthand.contracts.finding import Broken
 from firsthand.contracts.interface import has_methods, pair, scalar, sound
 from firsthand.contracts.part import Check, Part
@@ -53,12 +52,5 @@ CHECKS: Mapping[str, Check] = {
     "shapes": shapes,
     "tokens": token.tokens,
     "bend": bend,
-    "gradients": module.gradients,
-    "learning": module.learning,
-    "saving": module.saving,
-    "inputs": module.inputs,
-    "bf16": module.bf16,
-    "poison": module.poison,
-    "repeatable": module.repeatable,
-    "compile": compiled,
+    **module.CHECKS,
 }

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from firsthand.contracts import flow, memory, module
-from firsthand.contracts.compiled import compiled
 from firsthand.contracts.finding import Broken
 from firsthand.contracts.interface import has_methods, pair, sound
 from firsthand.contracts.part import Check, Part
@@ -50,12 +49,7 @@ CHECKS: Mapping[str, Check] = {
     "memory": memory.memory,
     "state_size": memory.state_size,
     "heads": memory.heads,
-    "gradients": module.gradients,
-    "learning": module.learning,
-    "saving": module.saving,
-    "inputs": module.inputs,
-    "bf16": memory.bf16,
+    **module.CHECKS,
+    "bf16": memory.bf16,  # these two stand in the place of module's, and ask the state as well
     "poison": memory.poison,
-    "repeatable": module.repeatable,
-    "compile": compiled,
 }

@@ -1,6 +1,7 @@
 """What every part promises, whatever its slot: gradients, weights, dtypes, memory, randomness."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 from torch.utils import deterministic
 
+from firsthand.contracts.compiled import compiled
 from firsthand.contracts.difference import difference, many
 from firsthand.contracts.finding import Broken
-from firsthand.contracts.part import Part
+from firsthand.contracts.part import Check, Part
 from firsthand.contracts.text import Text
 
 HALF_BOUND = 0.05
@@ -226,3 +228,16 @@ def _first_line(error: Exception) -> str:
 
 def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+CHECKS: Mapping[str, Check] = {
+    "gradients": gradients,
+    "learning": learning,
+    "saving": saving,
+    "inputs": inputs,
+    "bf16": bf16,
+    "poison": poison,
+    "repeatable": repeatable,
+    "compile": compiled,
+}
+"""What the table of each slot ends with."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import torch
 
 from firsthand.contracts import module, token
-from firsthand.contracts.compiled import compiled
 from firsthand.contracts.difference import difference
 from firsthand.contracts.finding import Broken
 from firsthand.contracts.interface import has_methods, sound
@@ -108,12 +107,5 @@ CHECKS: Mapping[str, Check] = {
     "invariance": invariance,
     "large": large,
     "gain": plain,
-    "gradients": module.gradients,
-    "learning": module.learning,
-    "saving": module.saving,
-    "inputs": module.inputs,
-    "bf16": module.bf16,
-    "poison": module.poison,
-    "repeatable": module.repeatable,
-    "compile": compiled,
+    **module.CHECKS,
 }

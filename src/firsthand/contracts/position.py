@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from firsthand.contracts import flow, memory, module
-from firsthand.contracts.compiled import compiled
 from firsthand.contracts.difference import same_shape
 from firsthand.contracts.finding import Broken
 from firsthand.contracts.interface import WIRING, has_methods
@@ -178,12 +177,5 @@ CHECKS: Mapping[str, Check] = {
     "places": places,
     "end": end,
     "attention": attention,
-    "gradients": module.gradients,
-    "learning": module.learning,
-    "saving": module.saving,
-    "inputs": module.inputs,
-    "bf16": module.bf16,
-    "poison": module.poison,
-    "repeatable": module.repeatable,
-    "compile": compiled,
+    **module.CHECKS,
 }

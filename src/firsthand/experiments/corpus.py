@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from firsthand import tokens
-from firsthand.assemble import make_tokenizer
+from firsthand.assemble import tokenizer_maker
 from firsthand.config import Config
 from firsthand.data.shards import Tokens, write_shards
 from firsthand.errors import UserError
@@ -43,11 +43,12 @@ def make(config: Config, folder: Path, note: Note) -> None:
     """Read, clean, split and tokenize the source into `folder`; nothing happens if that was done already."""
     if (folder / "summary.json").is_file():
         return
+    make_tokenizer = tokenizer_maker(config)
     folder.mkdir(parents=True, exist_ok=True)
     note(f"reading and cleaning {config.data.source}")
     train, validation, report = sides(config, folder)
     note(f"training the tokenizer on {_bytes(train) / 1e6:.1f} MB of text")
-    tokenizer = make_tokenizer(config, (document.text for document in train()))
+    tokenizer = make_tokenizer(document.text for document in train())
     tokenizer.save(folder)
     note("encoding the text")
     for name, side in (("train", train), ("validation", validation)):

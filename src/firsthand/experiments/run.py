@@ -31,10 +31,11 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
 
     The clock of a budget in seconds starts here: preparing the data counts. `resume` continues a run in the same
     folder (and starts it if there is none), `fresh` moves it aside. Raises Stopped if a signal asked for it, after
-    saving; UserError for everything that the user can put right.
+    saving; UserError for everything that the user can put right; what is wrong with a part is told before data is read.
     """
     started = time.perf_counter()
     config, derived = assemble.settle(config)
+    assemble.check(config)
     with ranks(config.train.device) as group, StopFlag() as stop:
         folder = RunFolder(config.run.folder)
         show = show if show is not None and group.first else Silent()

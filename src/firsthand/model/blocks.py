@@ -1,8 +1,8 @@
 """Other places for the norms of a layer, and the table of all arrangements.
 
-Each is called like `Block`: forward(x, place, state) -> (x, state, extra_loss), and has its mixer as `mixer`. The
-assembly offers mixer, ffn, a norm under each of the names below, and residual; where the recipe says `ffn: none`, the
-FFN and its norms are None.
+Each has the parts of `Block` and is called like it, forward(x, place, state) -> (x, state, extra_loss); what differs is
+the order. The assembly offers mixer, ffn, a norm under each of the names below, and residual; where the recipe says
+`ffn: none`, the FFN and its norms are None.
 """
 
 from collections.abc import Callable
@@ -16,27 +16,12 @@ from firsthand.model.residuals import Residual
 from firsthand.types import Place, State
 
 
-class PostNorm(nn.Module):
+class PostNorm(Block):
     """norm(x + mixer(x)), then norm(x + ffn(x)): the first Transformer ("Attention is all you need", section 3.1).
 
     Nothing runs past the norms, so gradients shrink on their way down and deep models need a warm-up (Xiong et al.
     2020, arXiv 2002.04745).
     """
-
-    def __init__(
-        self,
-        mixer: nn.Module,
-        ffn: nn.Module | None,
-        mixer_norm: nn.Module,
-        ffn_norm: nn.Module | None,
-        residual: Residual | None = None,
-    ) -> None:
-        super().__init__()
-        self.mixer = mixer
-        self.mixer_norm = mixer_norm
-        self.ffn = ffn
-        self.ffn_norm = ffn_norm
-        self.residual = residual or Residual()
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: State = None
@@ -49,7 +34,7 @@ class PostNorm(nn.Module):
         return self.ffn_norm(self.residual.join(x, y)), state, extra_loss
 
 
-class Sandwich(nn.Module):
+class Sandwich(Block):
     """x + after(mixer(norm(x))), then x + after(ffn(norm(x))): a norm on both sides of each part, beside the stream.
 
     What joins the stream cannot grow beyond the norm's gain (Ding et al. 2021, CogView, arXiv 2105.13290, section
@@ -66,14 +51,9 @@ class Sandwich(nn.Module):
         ffn_after_norm: nn.Module | None,
         residual: Residual | None = None,
     ) -> None:
-        super().__init__()
-        self.mixer_norm = mixer_norm
-        self.mixer = mixer
+        super().__init__(mixer, ffn, mixer_norm, ffn_norm, residual)
         self.mixer_after_norm = mixer_after_norm
-        self.ffn_norm = ffn_norm
-        self.ffn = ffn
         self.ffn_after_norm = ffn_after_norm
-        self.residual = residual or Residual()
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: State = None
@@ -86,7 +66,7 @@ class Sandwich(nn.Module):
         return self.residual.join(x, self.ffn_after_norm(y)), state, extra_loss
 
 
-class Parallel(nn.Module):
+class Parallel(Block):
     """x + mixer(n) + ffn(n) with n = norm(x): both parts read the same, and neither waits for the other.
 
     One norm less and half the steps from bottom to top (GPT-J, 2021; Chowdhery et al. 2022, PaLM, arXiv 2204.02311,
@@ -96,11 +76,7 @@ class Parallel(nn.Module):
     def __init__(
         self, mixer: nn.Module, ffn: nn.Module | None, mixer_norm: nn.Module, residual: Residual | None = None
     ) -> None:
-        super().__init__()
-        self.mixer_norm = mixer_norm
-        self.mixer = mixer
-        self.ffn = ffn
-        self.residual = residual or Residual()
+        super().__init__(mixer, ffn, mixer_norm, None, residual)
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: State = None

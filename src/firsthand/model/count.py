@@ -1,5 +1,7 @@
 """What a model costs: parameters, arithmetic, memory. Nothing here allocates the model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from firsthand.model.language_model import LanguageModel
-from firsthand.model.make import build_model
+from firsthand.model.make import build_model, import_parts
 from firsthand.ops.cross_entropy import linear_cross_entropy
 from firsthand.types import Place
 
@@ -40,10 +42,7 @@ def count(
     many fp32 numbers the optimizer keeps for each weight of a hidden matrix, and for each other (AdamW: 2 and 2; Muon
     with AdamW: 1 and 2).
     """
-    from torch._subclasses.fake_tensor import FakeTensorMode  # tensors of the right shape and kind without memory
-
-    with FakeTensorMode(), torch.random.fork_rng(devices=[]):
-        model = build_model(fields, vocab_size, files)
+    with _imagined(fields, vocab_size, files) as model:
         parameters = count_parameters(model)
         total = sum(parameters.values())
         hidden = hidden_weights(model)
@@ -59,11 +58,19 @@ def count(
 
 def count_blocks(fields: dict[str, Any], files: bool = True) -> tuple[int, float]:
     """Of the blocks alone, whatever the vocabulary: matrix weights that a token meets, operations to train on it."""
+    with _imagined(fields, 1, files) as model:
+        return hidden_weights(model) - idle_parameters(model), _blocks_flops(model)
+
+
+@contextmanager
+def _imagined(fields: dict[str, Any], vocab_size: int, files: bool) -> Iterator[LanguageModel]:
+    """The model in tensors of the right shape and kind without memory, as is all that is made meanwhile."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    if files:
+        import_parts(fields)
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
-        model = build_model(fields, 1, files)
-        return hidden_weights(model) - idle_parameters(model), _blocks_flops(model)
+        yield build_model(fields, vocab_size, files)
 
 
 def count_parameters(model: LanguageModel) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from firsthand.errors import UserError
@@ -15,7 +16,7 @@ from firsthand.model.norms import NORMS
 from firsthand.model.positions import POSITIONS
 from firsthand.model.presets import resolve
 from firsthand.model.residuals import RESIDUALS, Residual
-from firsthand.parts import PartSpec, build
+from firsthand.parts import PartSpec, build, import_files
 
 TIE_FROM = 1024
 """From this vocabulary on, the head shares the embedding's weights unless the recipe says otherwise."""
@@ -27,8 +28,8 @@ NO_FFN = "none"
 def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> LanguageModel:
     """The model that `fields` (of a ModelNode; absent ones come from the preset) describe, initialised.
 
-    Its random weights come from torch's global generator. Under `torch.device("meta")` nothing is allocated.
-    UserError names an unknown part, argument or impossible size. `files=False` refuses parts from files.
+    Its random weights come from torch's global generator. UserError names an unknown part, argument or impossible
+    size. `files=False` refuses parts from files.
     """
     fields = resolve(fields)
     sizes = {key: fields[key] for key in ("d_model", "n_heads", "n_kv_heads", "d_head", "d_ff", "context_length")}
@@ -60,6 +61,20 @@ def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> 
     )
     build("model.initialize", INITIALIZERS, fields["initialize"], files, model=model)
     return model
+
+
+def sketch(fields: dict[str, Any], vocab_size: int, files: bool = True) -> LanguageModel:
+    """The same on the meta device: shapes without numbers. Nothing is allocated, and no random number is drawn."""
+    if files:
+        import_parts(fields)
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return build_model(fields, vocab_size, files)
+
+
+def import_parts(fields: dict[str, Any]) -> None:
+    """Import the files that `fields` name: outside of any mode in which their own tensors would have no numbers."""
+    for key, spec in fields.items():
+        import_files(f"model.{key}", spec)
 
 
 def _block(

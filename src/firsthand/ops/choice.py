@@ -3,26 +3,30 @@
 import logging
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from firsthand.errors import UserError, suggest
 
+Version = TypeVar("Version", bound=Callable[..., Any])
 
-def version_called(operation: str, versions: Mapping[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
+
+def version_for(operation: str, versions: Mapping[str, Version], name: str, best: str, like: Tensor) -> Version:
+    """The version called `name`; for "auto" that called `best`, and the log says so once for each kind of tensor."""
+    if name != "auto":
+        return version_called(operation, versions, name)
+    if not torch.compiler.is_compiling():
+        _log_once(operation, best, like.device.type, like.dtype)
+    return versions[best]
+
+
+def version_called(operation: str, versions: Mapping[str, Version], name: str) -> Version:
     """The version that somebody asked for by name. UserError with the valid names if there is none."""
     if name not in versions:
         raise UserError(f"There is no version of {operation} called {name!r}. {suggest(name, versions)}")
     return versions[name]
-
-
-def chosen(operation: str, version: str, like: Tensor) -> str:
-    """`version`, after saying in the log, once for each kind of tensor, that the rule has chosen it."""
-    if not torch.compiler.is_compiling():
-        _log_once(operation, version, like.device.type, like.dtype)
-    return version
 
 
 @cache

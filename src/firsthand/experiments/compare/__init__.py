@@ -2,12 +2,12 @@
 
 import json
 import shlex
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from firsthand import assemble
 from firsthand.errors import UserError, suggest
 from firsthand.experiments.amount import BOUNDS
 from firsthand.experiments.compare import match as match_module
@@ -17,6 +17,7 @@ from firsthand.experiments.compare.page import Page
 from firsthand.experiments.compare.pictures import draw
 from firsthand.experiments.compare.variants import Variant
 from firsthand.experiments.corpus import Corpus
+from firsthand.experiments.publication import PLOTS, write_report
 from firsthand.experiments.series import DATA, Outcome, Series, SeriesShow, Trial, changed
 from firsthand.experiments.statistics import need_scipy
 from firsthand.experiments.words import distinct, slug
@@ -45,15 +46,17 @@ class Question:
 def compare(question: Question, folder: Path, resume: bool, show: SeriesShow, publish: Path | None = None) -> Page:
     """Make all runs, or those that are missing, and the report: report.md, report.json and plots/ in `folder`.
 
-    All variants have the seeds of the first: its train.seed and those after it. Every model is built once without
-    memory before the first run, so that a mistake in the last recipe does not cost a night. `publish` gets a copy of
-    the page and its pictures. Raises Stopped if a signal asked for it, after saving; UserError for what the user can
-    put right.
+    All variants have the seeds of the first: its train.seed and those after it. Every part is made once without memory
+    before any data is read, so that a mistake in the last recipe does not cost a night. `publish` gets a copy of the
+    page and its pictures. Raises Stopped if a signal asked for it, after saving; UserError for what the user can put
+    right.
     """
     need_scipy()
     baseline = question.place()
     series = Series(folder, "compare", resume, show)
     pinned = [replace(each, config=series.pinned(each.config)) for each in question.variants]
+    for variant in pinned:
+        assemble.check(variant.config)
     corpora = [series.corpus(variant.config) for variant in pinned]
     variants = alike(pinned, corpora, question.match)
     sizes = [
@@ -70,7 +73,8 @@ def compare(question: Question, folder: Path, resume: bool, show: SeriesShow, pu
         baseline,
         _notes(variants, corpora),
     )
-    write(page, folder, publish)
+    pictures = draw(page.found, page.baseline, folder / PLOTS)
+    write_report(folder, page.text, page.to_json(), pictures, publish)
     return page
 
 
@@ -84,20 +88,6 @@ def alike(variants: Sequence[Variant], corpora: Sequence[Corpus], measure: str |
     target = size_of(variants[0].config, vocabularies[0]).by(measure)
     others = zip(variants[1:], vocabularies[1:], strict=True)
     return [variants[0], *(match_module.match(variant, vocab, measure, target) for variant, vocab in others)]
-
-
-def write(page: Page, folder: Path, publish: Path | None) -> None:
-    """report.md, report.json and plots/ into `folder`; the page and its SVG pictures into `publish`."""
-    pictures = draw(page.found, page.baseline, folder / "plots")
-    (folder / "report.md").write_text(page.text("plots/"), encoding="utf-8")
-    content = json.dumps(page.to_json(), ensure_ascii=False, indent=1)
-    (folder / "report.json").write_text(content + "\n", encoding="utf-8")
-    if publish is not None:
-        publish.mkdir(parents=True, exist_ok=True)
-        (publish / "report.md").write_text(page.text(""), encoding="utf-8")
-        for picture in pictures:
-            if picture.suffix == ".svg":
-                shutil.copyfile(picture, publish / picture.name)
 
 
 def command(verb: str, words: Sequence[str], options: dict[str, Any]) -> str:

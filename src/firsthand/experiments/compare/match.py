@@ -10,14 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import torch
-
 from firsthand.config import Config
 from firsthand.errors import UserError
 from firsthand.experiments.compare.variants import Variant
 from firsthand.experiments.series import changed
 from firsthand.model.count import count_parameters, flops_per_token
-from firsthand.model.make import build_model
+from firsthand.model.make import sketch
 from firsthand.model.presets import resolve
 
 TOLERANCE = 0.01
@@ -40,9 +38,8 @@ class Size:
 
 def size_of(config: Config, vocab_size: int) -> Size:
     """The size of a run's model; nothing is allocated. UserError if it cannot be built."""
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        model = build_model(resolve(config.model), vocab_size)
-        return Size(sum(count_parameters(model).values()), flops_per_token(model))
+    model = sketch(resolve(config.model), vocab_size)
+    return Size(sum(count_parameters(model).values()), flops_per_token(model))
 
 
 def match(variant: Variant, vocab_size: int, measure: str, target: float) -> Variant:

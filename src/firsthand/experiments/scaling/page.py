@@ -1,7 +1,6 @@
 """The report of `firsthand scaling`: the law, the bet, the picture."""
 
-import json
-import shutil
+import functools
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,21 +8,15 @@ import numpy as np
 
 from firsthand.experiments.markdown import amount, fenced, table
 from firsthand.experiments.plots import COLOURS, Figure, figure, save
+from firsthand.experiments.publication import PLOTS, write_report
 from firsthand.experiments.scaling import Answer, Member, Study
 
 
 def write_page(folder: Path, answer: Answer, question: Study, publish: Path | None = None) -> list[Path]:
     """report.md, report.json and plots/ in `folder`; the page and its SVG picture also in `publish`."""
-    pictures = save(law_plot(answer), folder / "plots", "scaling")
-    (folder / "report.md").write_text(_text(answer, question, "plots/"), encoding="utf-8")
-    (folder / "report.json").write_text(json.dumps(to_json(answer, question), indent=1) + "\n", encoding="utf-8")
-    if publish is not None:
-        publish.mkdir(parents=True, exist_ok=True)
-        (publish / "report.md").write_text(_text(answer, question, ""), encoding="utf-8")
-        for picture in pictures:
-            if picture.suffix == ".svg":
-                shutil.copyfile(picture, publish / picture.name)
-    return [folder / "report.md", folder / "report.json", *pictures]
+    pictures = save(law_plot(answer), folder / PLOTS, "scaling")
+    page = functools.partial(_text, answer, question)
+    return write_report(folder, page, to_json(answer, question), pictures, publish)
 
 
 def to_json(answer: Answer, question: Study) -> dict[str, object]:

@@ -1,24 +1,21 @@
 """Sweeps: one recipe at many points of some settings, resumable, with a table from the best to the worst."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firsthand import assemble
 from firsthand import config as config_module
 from firsthand.config import Config
 from firsthand.errors import UserError, suggest
 from firsthand.experiments.amount import budget_settings
-from firsthand.experiments.compare.match import size_of
+from firsthand.experiments.publication import PLOTS, write_report
 from firsthand.experiments.series import Outcome, Series, SeriesShow, Trial
 from firsthand.experiments.sweep.axes import Axis, parse_axis
 from firsthand.experiments.sweep.page import Result, SweepPage
 from firsthand.experiments.sweep.pictures import draw
 from firsthand.experiments.sweep.search import SEARCHES, Listed, Point
 from firsthand.experiments.words import describe, distinct, slug
-
-NOMINAL_VOCABULARY = 257
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def sweep(plan: Plan, folder: Path, resume: bool, show: SeriesShow, publish: Pat
         raise UserError(f"--search: there is no search {plan.search!r}. {suggest(plan.search, SEARCHES)}")
     search = SEARCHES[plan.search](plan.axes, plan.runs, plan.seed)
     for point in search.points if isinstance(search, Listed) else []:
-        size_of(plan.config(point), NOMINAL_VOCABULARY)
+        assemble.check(plan.config(point))
     series = Series(folder, "sweep", resume, show)
     results: list[Result] = []
     slugs: list[str] = []
@@ -88,22 +85,9 @@ def sweep(plan: Plan, folder: Path, resume: bool, show: SeriesShow, publish: Pat
     title = plan.title or f"Sweep: {Path(plan.recipe).stem} over {', '.join(axis.key for axis in plan.axes)}"
     facts = f"{plan.search} search, {series.notes['started']}, {series.machine(outcome)}"
     page = SweepPage(title, plan.command, facts, plan.recipe, plan.settings, plan.axes, plan.budget, results)
-    write(page, folder, publish)
+    pictures = draw(page.axes, page.results, folder / PLOTS)
+    write_report(folder, page.text, page.to_json(), pictures, publish)
     return page
-
-
-def write(page: SweepPage, folder: Path, publish: Path | None) -> None:
-    """report.md, report.json and plots/ into `folder`; the page and its SVG picture into `publish`."""
-    pictures = draw(page.axes, page.results, folder / "plots")
-    (folder / "report.md").write_text(page.text("plots/"), encoding="utf-8")
-    content = json.dumps(page.to_json(), ensure_ascii=False, indent=1)
-    (folder / "report.json").write_text(content + "\n", encoding="utf-8")
-    if publish is not None:
-        publish.mkdir(parents=True, exist_ok=True)
-        (publish / "report.md").write_text(page.text(""), encoding="utf-8")
-        for picture in pictures:
-            if picture.suffix == ".svg":
-                shutil.copyfile(picture, publish / picture.name)
 
 
 def _result(point: Point, outcome: Outcome) -> Result:

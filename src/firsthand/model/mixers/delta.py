@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaState
+from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaMixer, DeltaState
 from firsthand.model.mixers.heads import head_sizes
 from firsthand.types import Place
 
 
-class DeltaNet(nn.Module):
+class DeltaNet(DeltaMixer):
     """A linear transformer with the delta rule (arXiv 2406.06484, sections 2.2 and 3.4).
 
     Each head keeps a matrix S from keys to values. A token asks what S holds under its key k and writes the share beta
@@ -43,15 +43,6 @@ class DeltaNet(nn.Module):
         self.memory = DeltaMemory(n_heads, n_heads, d_head, d_value, d_conv, negative_eigenvalues)
         self.out = nn.Linear(n_heads * d_value, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
-
-    def initial_state(self, batch: int, length: int) -> DeltaState:
-        return self.memory.initial_state(batch)
-
-    def state_size(self, length: int) -> int:
-        return self.memory.state_size()
-
-    def mixing_flops(self, context_length: int) -> float:
-        return self.memory.flops(context_length)
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: DeltaState | None = None

@@ -14,6 +14,7 @@ from firsthand.ops.causal_convolution import causal_convolution
 from firsthand.ops.delta_rule import delta_rule
 from firsthand.ops.delta_rule.chunked import CHUNK
 from firsthand.ops.rms_norm import rms_norm
+from firsthand.ops.state import fresh_state
 from firsthand.types import Place
 
 EPS = 1e-6
@@ -49,8 +50,7 @@ class DeltaMemory(nn.Module):
     def initial_state(self, batch: int) -> DeltaState:
         """Of rows that have seen nothing. Matrices are fp32 at least: many small corrections add up in them."""
         channels, width = self.taps.shape
-        exact = torch.promote_types(self.taps.dtype, torch.float32)
-        matrix = torch.zeros(batch, self.n_heads, self.d_head, self.d_value, dtype=exact, device=self.taps.device)
+        matrix = fresh_state(self.taps, batch, self.n_heads, self.d_head, self.d_value)
         return DeltaState(self.taps.new_zeros(batch, width - 1, channels), matrix)
 
     def state_size(self) -> int:
@@ -92,6 +92,21 @@ class DeltaMemory(nn.Module):
         )
         read = merge_heads(rms_norm(out, self.gain.to(out.dtype), EPS))
         return read, None if state is None else DeltaState(window, matrix, document)
+
+
+class DeltaMixer(nn.Module):
+    """A mixer whose `memory` is all that it remembers, and all that it computes beside its weight matrices."""
+
+    memory: DeltaMemory
+
+    def initial_state(self, batch: int, length: int) -> DeltaState:
+        return self.memory.initial_state(batch)
+
+    def state_size(self, length: int) -> int:
+        return self.memory.state_size()
+
+    def mixing_flops(self, context_length: int) -> float:
+        return self.memory.flops(context_length)
 
 
 def unit_heads(x: Float[Tensor, "batch time channels"], n_heads: int) -> Float[Tensor, "batch heads time d_head"]:

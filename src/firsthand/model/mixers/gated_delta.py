@@ -6,13 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from firsthand.errors import UserError
-from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaState
+from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaMixer, DeltaState
 from firsthand.model.mixers.heads import head_sizes
 from firsthand.model.mixers.mamba import time_bias
 from firsthand.types import Place
 
 
-class GatedDeltaNet(nn.Module):
+class GatedDeltaNet(DeltaMixer):
     """The gated delta rule (arXiv 2412.06464, section 3), in the form of the Qwen3-Next models.
 
     To `delta` it adds a decay of each head's memory, chosen by the token as in Mamba-2, and a gate on what is read:
@@ -54,15 +54,6 @@ class GatedDeltaNet(nn.Module):
         self.memory = DeltaMemory(n_heads, n_key_heads, d_head, d_value, d_conv, negative_eigenvalues)
         self.out = nn.Linear(n_heads * d_value, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
-
-    def initial_state(self, batch: int, length: int) -> DeltaState:
-        return self.memory.initial_state(batch)
-
-    def state_size(self, length: int) -> int:
-        return self.memory.state_size()
-
-    def mixing_flops(self, context_length: int) -> float:
-        return self.memory.flops(context_length)
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: DeltaState | None = None

@@ -12,6 +12,7 @@ from firsthand.model.mixers.feature_maps import FEATURE_MAPS, identity, taylor
 from firsthand.model.mixers.heads import head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.segments import segments
 from firsthand.ops.linear_attention import linear_attention
+from firsthand.ops.state import fresh_state
 from firsthand.types import Place
 
 
@@ -70,9 +71,7 @@ class LinearAttention(nn.Module):
         return self.features(torch.zeros(self.d_head)).shape[-1]
 
     def initial_state(self, batch: int, length: int) -> LinearAttentionState:
-        weight = self.key.weight
-        exact = torch.promote_types(weight.dtype, torch.float32)
-        memory = torch.zeros(batch, self.n_heads, self.d_key, self.d_head, dtype=exact, device=weight.device)
+        memory = fresh_state(self.key.weight, batch, self.n_heads, self.d_key, self.d_head)
         return LinearAttentionState(memory, torch.zeros_like(memory[..., :1]) if self.normalize else None)
 
     def state_size(self, length: int) -> int:

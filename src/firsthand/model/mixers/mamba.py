@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from firsthand.model.mixers.segments import segments
 from firsthand.ops.causal_convolution import causal_convolution
 from firsthand.ops.selective_scan import selective_scan
+from firsthand.ops.state import fresh_state
 from firsthand.types import Place
 
 SHORTEST, LONGEST = 1e-3, 1e-1
@@ -73,8 +74,7 @@ class Mamba(nn.Module):
 
     def initial_state(self, batch: int, length: int) -> MambaState:
         channels, width = self.taps.shape
-        exact = torch.promote_types(self.taps.dtype, torch.float32)
-        h = torch.zeros(batch, channels, self.d_state, dtype=exact, device=self.taps.device)
+        h = fresh_state(self.taps, batch, channels, self.d_state)
         return MambaState(self.taps.new_zeros(batch, width - 1, channels), h)
 
     def state_size(self, length: int) -> int:

@@ -13,6 +13,7 @@ from firsthand.model.mixers.segments import segments
 from firsthand.ops.causal_convolution import causal_convolution
 from firsthand.ops.linear_attention import linear_attention
 from firsthand.ops.rms_norm import rms_norm
+from firsthand.ops.state import fresh_state
 from firsthand.types import Place
 
 
@@ -78,8 +79,7 @@ class Mamba2(nn.Module):
 
     def initial_state(self, batch: int, length: int) -> Mamba2State:
         channels, width = self.taps.shape
-        exact = torch.promote_types(self.taps.dtype, torch.float32)
-        memory = torch.zeros(batch, len(self.skip), self.d_state, self.d_head, dtype=exact, device=self.taps.device)
+        memory = fresh_state(self.taps, batch, len(self.skip), self.d_state, self.d_head)
         return Mamba2State(self.taps.new_zeros(batch, width - 1, channels), memory)
 
     def state_size(self, length: int) -> int:

@@ -11,6 +11,7 @@ from firsthand.model import Position
 from firsthand.model.mixers.heads import head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.segments import segments
 from firsthand.ops.linear_attention import linear_attention
+from firsthand.ops.state import fresh_state
 from firsthand.types import Place
 
 
@@ -55,11 +56,7 @@ class Retention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def initial_state(self, batch: int, length: int) -> RetentionState:
-        weight = self.key.weight
-        exact = torch.promote_types(weight.dtype, torch.float32)
-        return RetentionState(
-            torch.zeros(batch, self.n_heads, self.d_head, self.d_value, dtype=exact, device=weight.device)
-        )
+        return RetentionState(fresh_state(self.key.weight, batch, self.n_heads, self.d_head, self.d_value))
 
     def state_size(self, length: int) -> int:
         return self.n_heads * self.d_head * self.d_value

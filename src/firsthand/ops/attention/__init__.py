@@ -10,7 +10,7 @@ from firsthand.errors import UserError
 from firsthand.ops.attention import banded, product, sdpa
 from firsthand.ops.attention.mask import Mask, causal_mask
 from firsthand.ops.attention.reference import attention as _definition
-from firsthand.ops.choice import chosen, version_called
+from firsthand.ops.choice import version_for
 
 __all__ = ["VERSIONS", "attention", "causal_mask", "choose"]
 
@@ -74,23 +74,20 @@ def attention(
     mask = Mask(visible, causal, segment, window, sink_tokens)
     explicit = dropout > 0 or softcap is not None or sinks is not None
     in_band = window if window is not None and banded.can(query, key, mask, bias) else None
-    if version == "auto":
-        uneven = query.shape[3] != value.shape[3]
-        version = choose(query.device.type, query.dtype, query.shape[2], explicit, in_band, uneven)
-        version = chosen("attention", version, query)
-    elif version == "sdpa" and (softcap is not None or sinks is not None):
+    if version == "sdpa" and (softcap is not None or sinks is not None):
         raise UserError("The sdpa version of attention has no softcap and no sinks. Use version product.")
-    elif version == "reference" and dropout > 0:
+    if version == "reference" and dropout > 0:
         raise UserError("The reference of attention has no dropout. Use version product, or leave dropout out.")
-    elif version == "banded" and in_band is None:
+    if version == "banded" and in_band is None:
         raise UserError(
             "The banded version of attention needs a window, causal=True and as many queries as keys, and has no "
             "visible and no bias. Use version product."
         )
+    uneven = query.shape[3] != value.shape[3]
+    best = choose(query.device.type, query.dtype, query.shape[2], explicit, in_band, uneven)
+    run = version_for("attention", VERSIONS, version, best, query)
     scale = query.shape[3] ** -0.5 if scale is None else scale
-    call = version_called("attention", VERSIONS, version)
-    out: Tensor = call(query, key, value, mask, scale, bias, softcap, sinks, dropout)
-    return out
+    return run(query, key, value, mask, scale, bias, softcap, sinks, dropout)
 
 
 def choose(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from firsthand.ops.causal_convolution import depthwise, shifted
 from firsthand.ops.causal_convolution.reference import causal_convolution as _definition
-from firsthand.ops.choice import chosen, version_called
+from firsthand.ops.choice import version_for
 
 __all__ = ["VERSIONS", "causal_convolution"]
 
@@ -48,10 +48,9 @@ def causal_convolution(
     past = taps.shape[1] - 1
     tokens = torch.cat((x.new_zeros(batch, past, channels) if window is None else window.to(x.dtype), x), dim=1)
     numbers = None if segment is None else torch.cat((segment.new_zeros(batch, past), segment), dim=1)
-    if version == "auto":
-        by_kernel = x.device.type == "cpu" and time > 1 and not torch.compiler.is_compiling()
-        version = chosen("causal_convolution", "depthwise" if by_kernel else "shifted", x)
-    y = version_called("causal_convolution", VERSIONS, version)(tokens, numbers, taps, bias)
+    by_kernel = x.device.type == "cpu" and time > 1 and not torch.compiler.is_compiling()
+    run = version_for("causal_convolution", VERSIONS, version, "depthwise" if by_kernel else "shifted", x)
+    y = run(tokens, numbers, taps, bias)
     after = tokens[:, time:].clone()  # a view would keep all tokens alive
     if numbers is not None:
         after = torch.where((numbers[:, time:] == numbers[:, -1:]).unsqueeze(-1), after, 0)

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from firsthand.ops.choice import chosen, version_called
+from firsthand.ops.choice import version_for
 from firsthand.ops.delta_rule import chunked, recurrent
 from firsthand.ops.delta_rule.reference import delta_rule as _definition
+from firsthand.ops.state import fresh_state
 
 __all__ = ["VERSIONS", "delta_rule"]
 
@@ -58,12 +59,10 @@ def delta_rule(
     VERSIONS; UserError if there is none.
     """
     batch, heads, time = beta.shape
-    exact = torch.promote_types(value.dtype, torch.float32)
     if state is None:
-        state = torch.zeros(batch, heads, key.shape[3], value.shape[3], dtype=exact, device=value.device)
-    if version == "auto":
-        version = chosen("delta_rule", "chunked" if time > 1 else "recurrent", value)
-    run = version_called("delta_rule", VERSIONS, version)
+        state = fresh_state(value, batch, heads, key.shape[3], value.shape[3])
+    exact = torch.promote_types(value.dtype, torch.float32)
+    run = version_for("delta_rule", VERSIONS, version, "chunked" if time > 1 else "recurrent", value)
     with torch.autocast(value.device.type, enabled=False):
         out, state = run(query, key, value, beta, decay, state.to(exact), segment)
     return out.to(value.dtype), state

@@ -30,5 +30,4 @@ def grouped_linear(
     if torch.is_autocast_enabled(x.device.type):
         lower = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(lower), weight.to(lower)
-    y: Tensor = version_called("grouped_linear", VERSIONS, version)(x, weight, counts)
-    return y
+    return version_called("grouped_linear", VERSIONS, version)(x, weight, counts)

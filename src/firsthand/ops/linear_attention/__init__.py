@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from firsthand.errors import UserError
-from firsthand.ops.choice import chosen, version_called
+from firsthand.ops.choice import version_for
 from firsthand.ops.linear_attention import chunked, parallel, step
 from firsthand.ops.linear_attention.reference import linear_attention as _definition
+from firsthand.ops.state import fresh_state
 
 __all__ = ["VERSIONS", "linear_attention"]
 
@@ -53,14 +54,10 @@ def linear_attention(
     """
     time, heads = query.shape[2], max(x.shape[1] for x in (query, key, value, decay) if x is not None)
     if state is None:
-        exact = torch.promote_types(value.dtype, torch.float32)
-        state = value.new_zeros(len(value), heads, key.shape[3], value.shape[3], dtype=exact)
-    if version == "auto":
-        version = "step" if time == 1 else "chunked"
-        version = chosen("linear_attention", version, value)
-    elif version == "step" and time != 1:
+        state = fresh_state(value, len(value), heads, key.shape[3], value.shape[3])
+    if version == "step" and time != 1:
         raise UserError(f"The step version of linear_attention is for 1 token, not {time}. Use version chunked.")
-    call = version_called("linear_attention", VERSIONS, version)
+    call = version_for("linear_attention", VERSIONS, version, "step" if time == 1 else "chunked", value)
     with torch.autocast(value.device.type, enabled=False):
         out, state = call(query, key, value, decay, state, segment)
     return out.to(value.dtype), state

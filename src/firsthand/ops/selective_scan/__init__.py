@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from firsthand.errors import UserError
-from firsthand.ops.choice import chosen, version_called
+from firsthand.ops.choice import version_for
 from firsthand.ops.selective_scan import blocks, step
 from firsthand.ops.selective_scan.reference import selective_scan as _definition
+from firsthand.ops.state import fresh_state
 
 __all__ = ["VERSIONS", "selective_scan"]
 
@@ -48,15 +49,12 @@ def selective_scan(
     state, every other segment starts from zeros. Returns y in the dtype of x, and the h after the last token, which is
     computed and kept in fp32 at least. `version` forces one of VERSIONS; UserError if that one cannot do it.
     """
-    if version == "auto":
-        version = chosen("selective_scan", "step" if x.shape[1] == 1 else "blocks", x)
-    run = version_called("selective_scan", VERSIONS, version)
+    run = version_for("selective_scan", VERSIONS, version, "step" if x.shape[1] == 1 else "blocks", x)
     if version == "step" and x.shape[1] != 1:
         raise UserError(f"The step version of selective_scan takes one token, not {x.shape[1]}. Use version blocks.")
     exact = torch.promote_types(x.dtype, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
-        if state is None:
-            state = torch.zeros(len(x), *A.shape, dtype=exact, device=x.device)
+        state = fresh_state(x, len(x), *A.shape) if state is None else state
         y, state = run(*(tensor.to(exact) for tensor in (x, dt, A, B, C, state)), segment)
         y = y if skip is None else torch.addcmul(y, x.to(exact), skip.to(exact))
     return y.to(x.dtype), state
