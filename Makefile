@@ -35,7 +35,7 @@ check: install ## lint, format, types, import contract, README tree
 	$(BIN)/python -m pytest -n 0 tests/house
 
 bench: install ## every speed claim of the README, beside its peer
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/firsthand bench
 
 clean: ## remove what was built; keeps runs/
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

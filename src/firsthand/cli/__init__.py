@@ -7,6 +7,7 @@ import sys
 import typer
 
 from firsthand.cli import (
+    bench,
     check,
     compare,
     count,
@@ -41,6 +42,7 @@ app.command()(sweep.sweep)
 app.command()(growth.growth)
 app.command()(probe.probe)
 app.command()(scaling.scaling)
+app.command()(bench.bench)
 app.add_typer(runs.app, name="runs")
 app.add_typer(tokenizer.app, name="tokenizer")
 

@@ -1,0 +1,69 @@
+"""firsthand bench: which benchmarks there are, what it says of the machine, and slips. No figure is judged here."""
+
+import json
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from firsthand.cli import main
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A benchmark that is done at once, and roofs that nobody measures."""
+    monkeypatch.syspath_prepend(str(FOLDER.parent))
+    from benchmarks import report
+
+    found = [{"what": "a", "figure": 1.5}, {"what": "b", "other": 2}]
+    monkeypatch.setitem(sys.modules, "benchmarks.quick", types.SimpleNamespace(rows=lambda: found))
+    monkeypatch.setattr(report, "NAMES", [*report.NAMES, "quick"])
+    monkeypatch.setattr(report, "roofs", lambda: {"copy": 10.0})
+    return report
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", *words])
+    return ended.value.code, capsys.readouterr()
+
+
+def test_a_table_and_one_json_value(quick, capsys, tmp_path):
+    code, said = run(capsys, "quick", "--json", "--out", str(tmp_path / "figures.json"))
+    assert code == 0
+    figures = json.loads(said.out)
+    assert figures["quick"] == [{"what": "a", "figure": 1.5}, {"what": "b", "other": 2}]
+    assert figures["moved"] == []
+    assert figures["machine"]["nanoGPT"].startswith("left out")
+    assert json.loads((tmp_path / "figures.json").read_text()) == figures
+    code, said = run(capsys, "quick")
+    assert code == 0
+    assert "1.5" in said.out
+    assert "not quiet" not in said.out.lower()
+
+
+def test_a_machine_that_is_not_quiet_is_told(quick, capsys, monkeypatch):
+    rates = iter([10.0, 10.6])
+    monkeypatch.setattr(quick, "roofs", lambda: {"copy": next(rates)})
+    _, said = run(capsys, "quick")
+    assert "Not a quiet machine: copy moved by more than 5%" in " ".join(said.out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["stpe"], "no benchmark called 'stpe'.*step"), (["--nanogpt", "/no/such"], "no model.py in it")],
+)
+def test_slips(capsys, words, message):
+    code, said = run(capsys, *words)
+    assert code == 1
+    assert re.search(message, said.err)
+
+
+def test_every_benchmark_is_listed(quick):
+    """Each file with rows() has a name that can be asked for, and the other way round."""
+    files = {path.stem for path in FOLDER.glob("*.py") if "\ndef rows(" in path.read_text(encoding="utf-8")}
+    assert files == set(quick.NAMES) - {"quick"}
