@@ -25,6 +25,7 @@ NAMES = [
     "versions",
     "step",
     "decode",
+    "gpu",
     "bpe",
     "minute",
     "delta_rule",
