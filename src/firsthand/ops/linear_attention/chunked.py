@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from firsthand.ops.linear_attention.chunks import Chunks, Run
 
@@ -18,35 +17,119 @@ def linear_attention(
     query: Tensor, key: Tensor, value: Tensor, decay: Tensor | None, state: Tensor, segment: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """See `firsthand.ops.linear_attention`."""
-    if torch.compiler.is_compiling():
-        return _forward(Chunks(query, key, value, decay, segment, state.shape[1], state.dtype), state)[:2]
-    found: tuple[Tensor, Tensor] = _Chunked.apply(query, key, value, decay, state, segment)  # type: ignore[no-untyped-call]
-    return found
+    inputs = (query, key, value, decay, state)
+    learns = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+    out, last, _ = _forward(*inputs, segment, learns)
+    return out, last
 
 
-def _forward(chunks: Chunks, state: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Outputs, the last state, and for each run the states before its chunks, (rows, d_key, heads, d_value)."""
-    S, parts, states = chunks.state_in(state), [], []
+@torch.library.custom_op("firsthand::linear_attention", mutates_args=())
+def _forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    decay: Tensor | None,
+    state: Tensor,
+    segment: Tensor | None,
+    learns: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Outputs, the last state, and if it `learns` that before each chunk, (groups, chunks, d_key, heads, d_value)."""
+    chunks = Chunks(query, key, value, decay, segment, state.shape[1], state.dtype)
+    out, last, states = _empty(query, key, value, decay, state, segment, learns)
+    S = chunks.state_in(state)
     for span in chunks.spans():
         run = chunks.run(span)
         before, S = _pass_on(run, S, _each(run.key.mT, _times(run.value, run.stay)))
         weights = (run.left() * (run.query @ run.key.mT).unsqueeze(1)).to(chunks.product)
-        out = _plus_times(_mix(weights, run.value), _each(run.query, before), run.reach)
-        parts.append(chunks.spread(out, run.chunks))
-        states.append(before)
-    return torch.cat(parts, dim=2), chunks.state_out(S), states
+        read = _each(run.query, before.flatten(0, 1))
+        chunks.put(out, _plus_times(_mix(weights, run.value), read, run.reach), span)
+        if learns:
+            states[:, span[0] : span[0] + run.chunks] = before
+    return out, last.copy_(chunks.state_out(S)), states
+
+
+@_forward.register_fake
+def _empty(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    decay: Tensor | None,
+    state: Tensor,
+    segment: Tensor | None,
+    learns: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Room for what `_forward` returns."""
+    batch, heads, d_key, d_value = state.shape
+    # tokens stand before heads in memory: the caller merges heads without a copy
+    out = value.new_empty(batch, query.shape[2], heads, d_value).transpose(1, 2)
+    chunks = Chunks(query, key, value, None, None, heads, state.dtype)
+    rows, count = batch * chunks.groups, chunks.count if learns else 0
+    states = value.new_empty(rows, count, d_key, heads // chunks.groups, d_value, dtype=chunks.product)
+    return out, state.new_empty(state.shape), states
+
+
+@torch.library.custom_op("firsthand::linear_attention_backward", mutates_args=())
+def _backward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    decay: Tensor | None,
+    segment: Tensor | None,
+    states: Tensor,
+    out_grad: Tensor,
+    last_grad: Tensor,
+    decay_learns: bool,
+) -> list[Tensor]:
+    """The gradients of query, key, value, decay (if it learns) and state."""
+    chunks = Chunks(query, key, value, decay, segment, last_grad.shape[1], last_grad.dtype)
+    grads = _Gradients(chunks, decay if decay_learns else None)
+    dS = chunks.state_in(last_grad)
+    for span in reversed(chunks.spans()):
+        dS = grads.run(span, states[:, span[0] : span[0] + span[1]], dS, out_grad)
+    found = [grads.query, grads.key, grads.value, *([] if grads.decay is None else [grads.decay])]
+    return [*found, torch.empty_like(last_grad).copy_(chunks.state_out(dS))]
+
+
+@_backward.register_fake
+def _(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    decay: Tensor | None,
+    segment: Tensor | None,
+    states: Tensor,
+    out_grad: Tensor,
+    last_grad: Tensor,
+    decay_learns: bool,
+) -> list[Tensor]:
+    learning = (query, key, value, decay if decay_learns else None, last_grad)
+    return [torch.empty_like(x) for x in learning if x is not None]
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    query, key, value, decay, _, segment, _ = inputs
+    ctx.save_for_backward(query, key, value, decay, segment, output[2])
+
+
+def _differentiate(ctx: Any, out_grad: Tensor, last_grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+    *grads, state_grad = _backward(*ctx.saved_tensors, out_grad, last_grad, ctx.needs_input_grad[3])
+    return *grads, *[None] * (4 - len(grads)), state_grad, None, None
+
+
+_forward.register_autograd(_differentiate, setup_context=_keep)
 
 
 def _pass_on(run: Run, S: Tensor, added: Tensor, back: bool = False) -> tuple[Tensor, Tensor]:
     """The state S handed through the chunks, each of which keeps some of it and adds its own, (rows, d_key, heads,
-    d_value). Returns what each has received, in the dtype of `added`, and what the last one hands on."""
+    d_value). Returns what each has received, (groups, chunks, d_key, heads, d_value), in the dtype of `added`, and what
+    the last one hands on."""
     added = torch.unflatten(added, 0, (-1, run.chunks))
     keep = None if run.keep is None else torch.unflatten(run.keep, 0, (-1, run.chunks))
     received = torch.empty_like(added)
     for chunk in reversed(range(run.chunks)) if back else range(run.chunks):
         received[:, chunk] = S
         S = added[:, chunk] + S if keep is None else torch.addcmul(added[:, chunk], S, keep[:, chunk])
-    return received.flatten(0, 1), S
+    return received, S
 
 
 def _each(matrix: Tensor, columns: Tensor) -> Tensor:
@@ -69,29 +152,6 @@ def _plus_times(first: Tensor, x: Tensor, factor: Tensor | None) -> Tensor:
     return first + x if factor is None else torch.addcmul(first, x, factor)
 
 
-class _Chunked(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, decay: Tensor | None, state: Tensor, segment: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        chunks = Chunks(query, key, value, decay, segment, state.shape[1], state.dtype)
-        out, last, states = _forward(chunks, state)
-        ctx.save_for_backward(query, key, value, decay, segment, *states)
-        ctx.heads, ctx.exact = state.shape[1], state.dtype
-        return out, last
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, out_grad: Tensor, state_grad: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, decay, segment, *states = ctx.saved_tensors
-        chunks = Chunks(query, key, value, decay, segment, ctx.heads, ctx.exact)
-        grads = _Gradients(chunks, decay if ctx.needs_input_grad[3] else None)
-        dS = chunks.state_in(state_grad)
-        for span, before in zip(reversed(chunks.spans()), reversed(states), strict=True):
-            dS = grads.run(span, before, dS, out_grad)
-        return grads.query, grads.key, grads.value, grads.decay, chunks.state_out(dS), None
-
-
 class _Gradients:
     """Of all inputs, filled in one run at a time, from the last to the first."""
 
@@ -102,10 +162,12 @@ class _Gradients:
 
     def run(self, span: tuple[int, int, int], before: Tensor, dS: Tensor, out_grad: Tensor) -> Tensor:
         """From the states before the chunks and the gradient of that after them, the gradient of that before them."""
+        before = before.flatten(0, 1)
         chunks, run = self.chunks, self.chunks.run(span)
         dy = chunks.cut(out_grad, span, chunks.heads)
         stayed, faded = _times(run.value, run.stay), _times(dy, run.reach)
-        after, dS = _pass_on(run, dS, _each(run.query.mT, faded), back=True)
+        received, dS = _pass_on(run, dS, _each(run.query.mT, faded), back=True)
+        after = received.flatten(0, 1)
         scores_grad, value_grad, fall = self._within(run, dy)
         query_grad = torch.baddbmm(scores_grad @ run.key, faded.flatten(2), before.flatten(2).mT)
         key_grad = torch.baddbmm(scores_grad.mT @ run.query, stayed.flatten(2), after.flatten(2).mT)

@@ -1,4 +1,4 @@
-"""Cutting the inputs of linear attention into chunks, and what is left of what between their tokens."""
+"""Cutting the inputs of linear attention into chunks, and putting results in their place."""
 
 from dataclasses import dataclass
 
@@ -65,6 +65,7 @@ class Chunks:
         self.groups = query.shape[1] if query.shape[1] == key.shape[1] else heads
         self.time = query.shape[2]
         self.length = min(CHUNK, self.time)
+        self.count = (self.time + self.length - 1) // self.length
         short = all(x.dtype == torch.bfloat16 for x in (query, key, value))
         self.product = torch.bfloat16 if short else exact
         none = torch.full((self.length, self.length), -torch.inf, dtype=exact, device=query.device)
