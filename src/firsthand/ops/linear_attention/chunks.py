@@ -1,111 +1,124 @@
-"""Cutting the inputs of linear attention into chunks, and what is left of what between their tokens."""
+"""Cutting the inputs of linear attention into chunks, and putting results in their place."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from firsthand.ops.linear_attention.parallel import vanishing
+from firsthand.ops.linear_attention.fading import Fading, by_border, by_decay
 
 CHUNK = 64
 """Tokens of a chunk. Longer ones waste work on scores, shorter ones on the state between them; 64 is measured."""
 
+RUN_NUMBERS = 1 << 17
+"""Chunks are computed together while their weights are about so many numbers: larger calls, still in the cache."""
+
 
 @dataclass
-class Chunk:
-    """Some tokens in a row. Heads that share queries and keys form a group; groups of all rows stand in one axis.
+class Run:
+    """Some chunks of one length in a row. Heads that share queries and keys form a group.
 
-    `query`, `key`: (groups, time, d_key). `value`: (groups, time, heads, d_value), of the heads in each group.
-    `reach`: what is left of the state before the chunk at each token. `stay`: what is left of each token at the
-    chunk's end; both (groups, time, heads, 1). `keep`: what is left of the state before at the end, (groups, 1,
-    heads, 1). None: all of it. `logs`: decay since the chunk began, (groups, heads, time). `sees`: whether the second
-    token reaches the first, (time, time) or (groups, 1, time, time), as a logarithm: 0 or -inf.
+    "rows" are all chunks of all groups of the batch; the chunks of a group are neighbours.
+    `query`, `key`: (rows, time, d_key). `value`: (rows, time, heads, d_value), of the heads in each group. `reach`:
+    what is left of the state before a chunk at each of its tokens. `stay`: what is left of each token at the chunk's
+    end; both (rows, time, heads, 1). None: all of it. All these are what products read, and have their dtype.
+    `keep`: what is left of the state before a chunk at its end, (rows, 1, heads, 1). `logs`: decay up to each token,
+    base 2, (rows, heads, time). `sees`: whether the second token reaches the first, (time, time) or (rows, 1, time,
+    time), as a logarithm: 0 or -inf. These are exact.
     """
 
+    chunks: int
     query: Tensor
     key: Tensor
     value: Tensor
-    logs: Tensor | None
-    sees: Tensor
     reach: Tensor | None
     stay: Tensor | None
     keep: Tensor | None
+    logs: Tensor | None
+    sees: Tensor
 
     def left(self) -> Tensor:
-        """What is left of each token at each other, (groups, heads or 1, time, time)."""
+        """What is left of each token at each other, (rows, heads or 1, time, time), exact."""
         if self.logs is None:
-            return self.sees.exp().expand(len(self.value), 1, -1, -1)
-        return (self.logs.unsqueeze(3) - self.logs.unsqueeze(2)).add_(self.sees).exp_()
+            return self.sees.exp2().expand(len(self.value), 1, -1, -1)
+        return (self.logs.unsqueeze(3) - self.logs.unsqueeze(2)).add_(self.sees).exp2_()
 
 
-@dataclass
 class Chunks:
-    """All tokens, (batch, heads, time, …), and the chunks that they make."""
+    """All tokens, (batch, heads, time, …), and the runs of chunks that they make.
 
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    decay: Tensor | None
-    segment: Tensor | None
-    heads: int
-    exact: torch.dtype
+    Products are computed in bf16 where queries, keys and values are bf16. Decays, sums over chunks and the states
+    between them are `exact` whatever the inputs.
+    """
 
-    def __post_init__(self) -> None:
-        shared = self.query.shape[1] == self.key.shape[1]
-        self.groups = self.query.shape[1] if shared else self.heads
-        longest = min(CHUNK, self.query.shape[2])
-        none = torch.full((longest, longest), -torch.inf, dtype=self.exact, device=self.query.device)
+    def __init__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        decay: Tensor | None,
+        segment: Tensor | None,
+        heads: int,
+        exact: torch.dtype,
+    ) -> None:
+        self.query, self.key, self.value, self.heads, self.exact = query, key, value, heads, exact
+        self.groups = query.shape[1] if query.shape[1] == key.shape[1] else heads
+        self.time = query.shape[2]
+        self.length = min(CHUNK, self.time)
+        self.count = (self.time + self.length - 1) // self.length
+        short = all(x.dtype == torch.bfloat16 for x in (query, key, value))
+        self.product = torch.bfloat16 if short else exact
+        none = torch.full((self.length, self.length), -torch.inf, dtype=exact, device=query.device)
         self.hidden = none.triu_(1)
+        self.fading = Fading() if decay is None else by_decay(decay, self.groups, heads, self.length, exact)
+        if segment is not None:
+            self.fading = by_border(segment, self.groups, self.length, self.fading, exact)
 
-    def spans(self) -> list[tuple[int, int]]:
-        time = self.query.shape[2]
-        return [(start, min(time, start + CHUNK)) for start in range(0, time, CHUNK)]
+    def spans(self) -> list[tuple[int, int, int]]:
+        """First chunk, number of chunks and their length, for each run."""
+        whole, rest = self.time // self.length, self.time % self.length
+        rows = len(self.query) * self.heads
+        many = max(1, RUN_NUMBERS // (rows * self.length**2))
+        found = [(first, min(many, whole - first), self.length) for first in range(0, whole, many)]
+        return found + [(whole, 1, rest)] * (rest > 0)
 
-    def cut(self, x: Tensor, span: tuple[int, int], heads: int) -> Tensor:
-        """The span of x, spread over so many heads, as (groups of all rows, time, heads in a group, …)."""
-        x = x[:, :, span[0] : span[1]]
+    def cut(self, x: Tensor, span: tuple[int, int, int], heads: int) -> Tensor:
+        """The span of x, spread over so many heads, as (rows, time, heads in a group, …), in the dtype of products."""
+        x = x[:, :, span[0] * self.length :][:, :, : span[1] * span[2]]
         if x.shape[1] < heads:
             x = x.repeat_interleave(heads // x.shape[1], 1)
-        return torch.unflatten(x, 1, (self.groups, -1)).transpose(2, 3).flatten(0, 1).to(self.exact)
+        x = torch.unflatten(torch.unflatten(x.to(self.product), 2, span[1:]), 1, (self.groups, -1))
+        return x.movedim(2, 4).flatten(0, 2)
 
-    def chunk(self, span: tuple[int, int]) -> Chunk:
+    def run(self, span: tuple[int, int, int]) -> Run:
         query, key = (self.cut(x, span, self.groups).squeeze(2) for x in (self.query, self.key))
-        time = span[1] - span[0]
+        first, many, time = span
+        fading, keep = self.fading.at(slice(first, first + many), time)
+        reach, stay = (None if x is None else x.to(self.product) for x in (fading.reach, fading.stay))
         sees = self.hidden[:time, :time]
-        logs = reach = stay = keep = None
-        if self.decay is not None:
-            steps = self.cut(self.decay, span, self.heads).clamp(min=vanishing(self.exact))
-            total = steps.cumsum(1)
-            logs = total.transpose(1, 2).contiguous()
-            reach, stay = total.exp().unsqueeze(3), (total[:, -1:] - total).exp_().unsqueeze(3)
-            keep = reach[:, -1:]
-        if self.segment is not None:
-            number = self.segment[:, span[0] : span[1]].repeat_interleave(self.groups, 0)
-            before = self.segment[:, max(0, span[0] - 1)].repeat_interleave(self.groups, 0).unsqueeze(1)
-            before = before if span[0] else torch.zeros_like(before)
-            sees = sees.masked_fill((number.unsqueeze(2) != number.unsqueeze(1)).unsqueeze(1), -torch.inf)
-            known, ends = ((number == one)[..., None, None].to(self.exact) for one in (before, number[:, -1:]))
-            reach = known if reach is None else reach * known
-            stay = ends if stay is None else stay * ends
-            keep = reach[:, -1:]
-        return Chunk(query, key, self.cut(self.value, span, self.heads), logs, sees, reach, stay, keep)
+        if fading.number is not None:
+            apart = fading.number.unsqueeze(2) != fading.number.unsqueeze(1)
+            sees = sees.masked_fill(apart.unsqueeze(1), -torch.inf)
+        value = self.cut(self.value, span, self.heads)
+        return Run(many, query, key, value, reach, stay, keep, fading.logs, sees)
+
+    def put(self, x: Tensor, part: Tensor, span: tuple[int, int, int]) -> None:
+        """`part`, (rows, time, heads in a group, …), into the span of x, where heads that share one add up."""
+        start = span[0] * self.length
+        part = self.spread(part, span[1])
+        if x.shape[1] < part.shape[1]:
+            part = torch.unflatten(part, 1, (x.shape[1], -1)).sum(2)
+        x[:, :, start : start + part.shape[2]] = part
+
+    def spread(self, part: Tensor, chunks: int) -> Tensor:
+        """(rows, time, heads in a group, …) as (batch, heads, all their time, …)."""
+        part = torch.unflatten(part, 0, (-1, self.groups, chunks)).movedim(4, 2)
+        return part.flatten(3, 4).flatten(1, 2)
 
     def state_in(self, state: Tensor) -> Tensor:
         """(batch, heads, d_key, d_value) as (groups, d_key, heads, d_value): one matrix for all heads of a group."""
         return torch.unflatten(state, 1, (self.groups, -1)).transpose(2, 3).flatten(0, 1)
 
-    def spread(self, x: Tensor) -> Tensor:
-        """(groups, time or d_key, heads in a group, d_value) as (batch, heads, time or d_key, d_value)."""
-        return torch.unflatten(x, 0, (-1, self.groups)).transpose(2, 3).flatten(1, 2)
-
-    def put(self, x: Tensor, part: Tensor, span: tuple[int, int], add: bool = False) -> None:
-        """`part`, (groups, time, heads, …), into the span of x, where heads that share one add up."""
-        part = self.spread(part)
-        if x.shape[1] < part.shape[1]:
-            part = torch.unflatten(part, 1, (x.shape[1], -1)).sum(2)
-        there = x[:, :, span[0] : span[1]]
-        _ = there.add_(part) if add else there.copy_(part)
-
-
-def times(x: Tensor, factor: Tensor | None) -> Tensor:
-    return x if factor is None else x * factor
+    def state_out(self, state: Tensor) -> Tensor:
+        """(groups, d_key, heads, d_value) as (batch, heads, d_key, d_value)."""
+        return torch.unflatten(state, 0, (-1, self.groups)).transpose(2, 3).flatten(1, 2)
