@@ -31,8 +31,8 @@ MODEL: dict[str, Any] = {
 }
 """Two layers, the fewest with which attention can find what followed an earlier token (arXiv 2209.11895).
 
-Queries and keys without a norm, and outputs that do not begin at zero: with the preset's own of both, attention needs
-many times the steps to begin to look tokens up.
+Outputs do not begin at zero, and queries and keys have no norm: attention must find by chance that looking up helps, and
+where the first gradients hardly reach them it takes longer (LOG.md).
 """
 
 
