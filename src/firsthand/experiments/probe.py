@@ -31,8 +31,8 @@ MODEL: dict[str, Any] = {
 }
 """Two layers, the fewest with which attention can find what followed an earlier token (arXiv 2209.11895).
 
-Outputs do not begin at zero, and queries and keys have no norm: attention must find by chance that looking up helps, and
-where the first gradients hardly reach them it takes longer (LOG.md).
+Outputs do not begin at zero, and queries and keys have no norm: attention must find by chance that looking up helps,
+and where the first gradients hardly reach it, that takes longer (LOG.md).
 """
 
 
