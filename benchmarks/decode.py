@@ -1,9 +1,10 @@
 """Claims: decoding beside `transformers`' generate with the same weights; a batch decodes many times as fast as a row;
 reading a prompt uses most of what the machine can multiply.
 
-Shapes of Llama: SmolLM2-135M's, in bf16, and one of some millions of parameters, in fp32. Greedy, from a prompt of
-PROMPT tokens; both sides in turn, the median of ROUNDS counts, loading excluded. Before anything is timed the logits
-must agree to rounding in fp32, and all ids; then both are rounded to the precision that is timed.
+Shapes of Llama: SmolLM2-135M's, in bf16, and one of some millions of parameters, in fp32 and in bf16. Greedy, from a
+prompt of PROMPT tokens; both sides in turn, the median of ROUNDS counts, loading excluded. Ours is packed, as
+`firsthand generate` does it. Before anything is timed the logits must agree to rounding in fp32, and all ids; then both
+are rounded to the precision that is timed.
 """
 
 import statistics
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from firsthand.generate import generate
+from firsthand.generate.packed import PRECISIONS, pack
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model
 from firsthand.ops.roof import matmul_rate
@@ -37,8 +39,8 @@ LAYER = {
 
 
 def rows() -> list[dict[str, Any]]:
-    small = _rows("Llama 6 x 256, fp32", _model(SMALL, 8192), 1e4, torch.float32)
-    return small + _rows("SmolLM2-135M, bf16", _model(LARGE, 49152), 1e5, torch.bfloat16)
+    small = [row for precision in PRECISIONS for row in _rows("Llama 6 x 256", _model(SMALL, 8192), 1e4, precision)]
+    return small + _rows("SmolLM2-135M", _model(LARGE, 49152), 1e5, "bf16")
 
 
 def _model(fields: dict[str, Any], vocab_size: int) -> LanguageModel:
@@ -50,15 +52,15 @@ def _model(fields: dict[str, Any], vocab_size: int) -> LanguageModel:
     return model
 
 
-def _rows(what: str, model: LanguageModel, theta: float, dtype: torch.dtype) -> list[dict[str, Any]]:
+def _rows(what: str, plain: LanguageModel, theta: float, precision: str) -> list[dict[str, Any]]:
+    what, model = f"{what}, {precision}", pack(plain, precision)
     prompt = torch.randint(model.vocab_size, (PROMPT,), generator=torch.Generator().manual_seed(1)).tolist()
     sides: dict[str, Callable[[int, int], list[int]]] = {"firsthand": lambda n, rows: ours(model, [prompt] * rows, n)}
-    peer = _peer(model, theta)
+    peer = _peer(plain, theta)
     if peer is not None:
         sides["transformers"] = lambda n, rows: theirs(peer, [prompt] * rows, n)
-        _check(what, model, peer, prompt)
-        peer.to(dtype)
-    model.to(dtype)
+        _check(what, pack(plain, "fp32"), peer, prompt)
+        peer.to(PRECISIONS[precision])
     found = []
     for rows_ in (1, BATCH):
         rates = {name: rows_ * (NEW - 1) / seconds for name, seconds in _decoding(sides, rows_).items()}

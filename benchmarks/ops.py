@@ -20,7 +20,7 @@ def rows() -> list[dict[str, Any]]:
     found = [_pair("RMS norm 3072 x 192", lambda: rms_norm(x, gain), lambda: F.rms_norm(x, (192,), gain))]
     wide = _input(3072, 768)
     found.append(_pair("squared ReLU 3072 x 768", lambda: squared_relu(wide), lambda: F.relu(wide).square()))
-    heads, turns = _input(24, 6, 128, 64), torch.randn(128, 64)
+    heads, turns = _input(24, 6, 128, 64), torch.randn(128, 128)
     found.append(
         _pair(
             "rotation 24 x 6 x 128 x 64",

@@ -137,7 +137,7 @@ def test_the_state_is_in_fp32_and_its_window_as_the_inputs(kind):
 def test_decays_begin_within_the_published_range():
     """Rates of 1 to 16 times steps of 0.001 to 0.1: memories of half a token to a thousand tokens."""
     mixer = make(GatedDeltaNet)
-    rates = -mixer.kept(torch.zeros(1, 1, 12, dtype=torch.float64))
+    rates = -mixer.kept(torch.zeros(1, 1, 4, dtype=torch.float64))
     assert (rates >= 1e-3 - 1e-9).all()
     assert (rates <= 1.6 + 1e-9).all()
 

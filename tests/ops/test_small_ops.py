@@ -7,7 +7,7 @@ import torch
 
 from firsthand.ops.rms_norm import reference as rms_norm_reference
 from firsthand.ops.rms_norm import rms_norm
-from firsthand.ops.rotate import LAYOUTS, rotate
+from firsthand.ops.rotate import LAYOUTS, rotate, turns_of
 from firsthand.ops.rotate import reference as rotate_reference
 from firsthand.ops.squared_relu import reference as squared_relu_reference
 from firsthand.ops.squared_relu import squared_relu
@@ -68,19 +68,19 @@ def test_rms_norm_in_half_precision(with_gain):
         assert (tensor.double() - right).abs().max() < 0.05 * right.abs().max()
 
 
-def turns(*angles):
-    """A row of cos and sin for each position."""
-    return torch.tensor([[f(a) for a in row for f in (math.cos, math.sin)] for row in angles], dtype=torch.float64)
+def turns(*angles, layout="interleaved"):
+    """A row for each position, from the angles of its pairs."""
+    angles = torch.tensor(angles, dtype=torch.float64)
+    return turns_of(angles.cos(), angles.sin(), layout)
 
 
 def test_rotation_by_hand():
-    quarter = turns([math.pi / 2, 0.0])
     heads = torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]], dtype=torch.float64)
     expected = {"interleaved": [-2.0, 1.0, 3.0, 4.0], "half": [-3.0, 2.0, 1.0, 4.0]}
     assert set(expected) == set(LAYOUTS)
     for layout, result in expected.items():
         for function in (rotate, rotate_reference.rotate):
-            out = function(heads, quarter[None, None], layout).flatten()
+            out = function(heads, turns([math.pi / 2, 0.0], layout=layout)[None, None], layout).flatten()
             torch.testing.assert_close(out, torch.tensor(result, dtype=torch.float64))
 
 
@@ -90,22 +90,22 @@ def test_rotation_by_hand():
 def test_rotation(shape, layout, rows):
     time, half = shape[2], shape[3] // 2
     angles = random(1 if rows == "one" else shape[0], 1, time, half, seed=1)
-    table = torch.stack((angles.cos(), angles.sin()), dim=-1).flatten(-2)
+    table = turns_of(angles.cos(), angles.sin(), layout)
     assert_same(lambda x: rotate(x, table, layout), lambda x: rotate_reference.rotate(x, table, layout), random(*shape))
     out = rotate(random(*shape), table, layout)
     torch.testing.assert_close(out.norm(dim=-1), random(*shape).norm(dim=-1))
 
 
 def test_layouts_are_one_rotation_of_reordered_channels():
-    table = turns([0.3, 1.1, 2.0])[None, None]
+    neighbours, halves = (turns([0.3, 1.1, 2.0], layout=layout)[None, None] for layout in LAYOUTS)
     heads = random(1, 1, 1, 6)
     order = [0, 2, 4, 1, 3, 5]
-    torch.testing.assert_close(rotate(heads, table)[..., order], rotate(heads[..., order], table, "half"))
+    torch.testing.assert_close(rotate(heads, neighbours)[..., order], rotate(heads[..., order], halves, "half"))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_rotation_in_half_precision(layout):
-    table = turns([0.3, 1.1])[None, None].float()
+    table = turns([0.3, 1.1], layout=layout)[None, None].float()
     heads = random(2, 3, 1, 4).bfloat16()
     out = rotate(heads, table, layout)
     assert out.dtype == torch.bfloat16

@@ -37,33 +37,57 @@ def generate(
         int | None, typer.Option(help="The same seed gives the same text. Absent: another each time.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")] = "cpu",
+    precision: Annotated[
+        str, typer.Option(help="fp32; bf16: twice as fast for large models; auto: bf16 for these.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads. Absent: as many as a short trial likes best.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Continue a text with a trained model, as it comes."""
+    from firsthand.assemble import load
+    from firsthand.generate.packed import check_precision, pack
     from firsthand.generate.sampling import Sampling, check
-    from firsthand.generate.text import stream
+    from firsthand.generate.threads import check_threads
 
     sampling = Sampling(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
     )
-    check(max_tokens=max_tokens, **sampling)  # before the model is loaded
+    check(max_tokens=max_tokens, **sampling)  # all of them before the model is loaded
+    check_precision(precision)
+    check_threads(threads)
     prompts = _read(prompt or [""])
     chosen = secrets.randbits(31) if seed is None else seed
-
-    from firsthand.assemble import load
-
     model, tokenizer = load(run, device=device, parts=parts or [])
-    begun = time.perf_counter()
-    pieces = stream(model, tokenizer, prompts, max_tokens, stop=stop or [], seed=chosen, **sampling)
-    completions = _collect(pieces) if json else _show(pieces, prompts)
-    speed = sum(completion.tokens for completion in completions) / max(time.perf_counter() - begun, 1e-9)
-    for notice in _notices(completions, model.context_length):
+    settings = {"max_tokens": max_tokens, "stop": stop or [], "seed": chosen, **sampling}
+    completions, seconds = _write_all(pack(model, precision), tokenizer, prompts, threads, json, settings)
+    _end(completions, model.context_length, chosen, seconds, json)
+
+
+def _write_all(
+    model: Any, tokenizer: Any, prompts: list[str], threads: int | None, json: bool, settings: dict[str, Any]
+) -> tuple[list[Completion], float]:
+    """The completions of all prompts, printed as they come unless JSON follows, and the seconds that they took."""
+    from firsthand.generate.text import stream
+    from firsthand.generate.threads import with_threads
+
+    with with_threads(model, threads, len(prompts)):
+        begun = time.perf_counter()
+        pieces = stream(model, tokenizer, prompts, **settings)
+        completions = _collect(pieces) if json else _show(pieces, prompts)
+        return completions, max(time.perf_counter() - begun, 1e-9)
+
+
+def _end(completions: list[Completion], context_length: int, seed: int, seconds: float, json: bool) -> None:
+    """What there is to say about the texts: notices, then the JSON value or a line of figures."""
+    for notice in _notices(completions, context_length):
         sys.stderr.write(notice + "\n")
+    tokens = sum(completion.tokens for completion in completions)
     if json:
-        emit(_report(completions, chosen, speed))
+        emit(_report(completions, seed, tokens / seconds))
     else:
-        tokens = sum(completion.tokens for completion in completions)
-        sys.stderr.write(f"({tokens} tokens, {speed:.0f} tokens/s, seed {chosen})\n")
+        sys.stderr.write(f"({tokens} tokens, {tokens / seconds:.0f} tokens/s, seed {seed})\n")
 
 
 def _read(prompts: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The language model: embed, a trunk of blocks, a head."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -45,7 +46,7 @@ class LanguageModel(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.residuals = nn.ModuleList(residuals or [Residual() for _ in self.blocks])
         self.norm = norm
-        self.unembedding = None if tied else nn.Linear(d_model, vocab_size, bias=False)
+        self.unembedding: Any = None if tied else nn.Linear(d_model, vocab_size, bias=False)
         # rules that carry settings from a narrow model to a wide one set these two (see initialize.mup)
         self.width_ratio = 1.0
         self.logits_scale = 1.0
@@ -86,7 +87,8 @@ class LanguageModel(nn.Module):
 
     def head(self, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
         """The logits of the trunk's output."""
-        logits = F.linear(self.final(x), self.head_weight)
+        x = self.final(x)
+        logits = F.linear(x, self.embedding.weight) if self.unembedding is None else self.unembedding(x)
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
     @property

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from firsthand.model import no_extra_loss
 from firsthand.model.ffns.activations import activation as activation_called
+from firsthand.model.side_by_side import side_by_side
 
 
 class Gated(nn.Module):
@@ -12,6 +13,8 @@ class Gated(nn.Module):
 
     It has three matrices: with d_ff two thirds of an MLP's it has as many parameters.
     """
+
+    readers = ("gate", "up")
 
     def __init__(
         self, d_model: int, d_ff: int, activation: str = "silu", bias: bool = False, dropout: float = 0.0
@@ -26,4 +29,5 @@ class Gated(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch time d_model"]
     ) -> tuple[Float[Tensor, "batch time d_model"], Float[Tensor, ""]]:
-        return self.dropout(self.down(self.activation(self.gate(x)) * self.up(x))), no_extra_loss(x)
+        gate, up = side_by_side(self, x)
+        return self.dropout(self.down(self.activation(gate) * up)), no_extra_loss(x)

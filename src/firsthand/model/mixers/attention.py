@@ -4,9 +4,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from firsthand.model import Position
-from firsthand.model.mixers.heads import head_norm, head_sizes, merge_heads, split_heads
+from firsthand.model.mixers.heads import head_norm, head_sizes, merge_heads, split_heads, turned
 from firsthand.model.mixers.kv_cache import KVCache, Readable, checked_window, keys_read, slots
 from firsthand.model.mixers.lookup import Lookup
+from firsthand.model.side_by_side import side_by_side
 from firsthand.model.value_embedding import value_embedding_of
 from firsthand.types import Place
 
@@ -19,6 +20,8 @@ class CausalSelfAttention(nn.Module):
     before it (None: all), and always the first `sink_tokens` of its document (arXiv 2309.17453). `dropout` acts on the
     output, with `attention_dropout` on the weights too (GPT-2). For `softcap`, `scale` and `sinks` see Lookup.
     """
+
+    readers = ("query", "key", "value")
 
     def __init__(
         self,
@@ -74,7 +77,8 @@ class CausalSelfAttention(nn.Module):
 
     def project(self, x: Float[Tensor, "batch time d_model"], place: Place) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, split into heads; the first two as they meet."""
-        query = self.query_norm(split_heads(self.query(x), self.n_heads))
-        key = self.key_norm(split_heads(self.key(x), self.n_kv_heads))
-        query, key = (self.position.rotate(heads, place.index) for heads in (query, key))
-        return query, key, self.value_embedding(split_heads(self.value(x), self.n_kv_heads), x, place)
+        query, key, value = side_by_side(self, x)
+        query = self.query_norm(split_heads(query, self.n_heads))
+        key = self.key_norm(split_heads(key, self.n_kv_heads))
+        query, key = turned(self.position, place, query, key)
+        return query, key, self.value_embedding(split_heads(value, self.n_kv_heads), x, place)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaMixer, DeltaState
 from firsthand.model.mixers.heads import head_sizes
+from firsthand.model.side_by_side import side_by_side
 from firsthand.types import Place
 
 
@@ -21,6 +22,8 @@ class DeltaNet(DeltaMixer):
     length. beta = sigmoid(W x), twice that with `negative_eigenvalues`: what counting modulo 2 needs (arXiv
     2411.12537). Nothing decays; for that there is `gated_delta`. `d_value` is d_head unless given.
     """
+
+    readers = ("query", "key", "value", "beta")
 
     def __init__(
         self,
@@ -47,6 +50,6 @@ class DeltaNet(DeltaMixer):
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: DeltaState | None = None
     ) -> tuple[Float[Tensor, "batch time d_model"], DeltaState | None]:
-        features = torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1)
-        read, state = self.memory(features, self.beta(x), None, place, state)
+        query, key, value, beta = side_by_side(self, x)
+        read, state = self.memory(torch.cat((query, key, value), dim=-1), beta, None, place, state)
         return self.dropout(self.out(read)), state

@@ -9,6 +9,7 @@ from firsthand.errors import UserError
 from firsthand.model.mixers.delta_memory import DeltaMemory, DeltaMixer, DeltaState
 from firsthand.model.mixers.heads import head_sizes
 from firsthand.model.mixers.mamba import time_bias
+from firsthand.model.side_by_side import side_by_side
 from firsthand.types import Place
 
 
@@ -24,6 +25,8 @@ class GatedDeltaNet(DeltaMixer):
     (n_heads unless given), and equal groups of value heads share one (Qwen3-Next: 16 and 32). The other arguments are
     those of `delta`.
     """
+
+    readers = ("query", "key", "value", "gate", "beta", "decay")
 
     def __init__(
         self,
@@ -58,12 +61,13 @@ class GatedDeltaNet(DeltaMixer):
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: DeltaState | None = None
     ) -> tuple[Float[Tensor, "batch time d_model"], DeltaState | None]:
-        features = torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1)
-        read, state = self.memory(features, self.beta(x), self.kept(x), place, state)
-        return self.dropout(self.out(read * F.silu(self.gate(x)))), state
+        query, key, value, gate, beta, decay = side_by_side(self, x)
+        features = torch.cat((query, key, value), dim=-1)
+        read, state = self.memory(features, beta, self.kept(decay), place, state)
+        return self.dropout(self.out(read * F.silu(gate))), state
 
-    def kept(self, x: Float[Tensor, "batch time d_model"]) -> Float[Tensor, "batch time heads"]:
+    def kept(self, decay: Float[Tensor, "batch time heads"]) -> Float[Tensor, "batch time heads"]:
         """The logarithm of what each memory keeps at each token, in fp32 at least: many of them are added up."""
-        exact = torch.promote_types(x.dtype, torch.float32)
-        pace = F.softplus(self.decay(x).to(exact) + self.time_bias.to(exact))
+        exact = torch.promote_types(decay.dtype, torch.float32)
+        pace = F.softplus(decay.to(exact) + self.time_bias.to(exact))
         return -self.log_decay.to(exact).exp() * pace

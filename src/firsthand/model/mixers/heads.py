@@ -5,7 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from firsthand.errors import UserError
+from firsthand.model import Position
 from firsthand.ops.rms_norm import rms_norm
+from firsthand.types import Place
 
 
 def head_sizes(d_model: int, n_heads: int, n_kv_heads: int | None, d_head: int | None) -> tuple[int, int, int]:
@@ -20,11 +22,26 @@ def head_sizes(d_model: int, n_heads: int, n_kv_heads: int | None, d_head: int |
 
 def split_heads(x: Float[Tensor, "batch time channels"], n_heads: int) -> Float[Tensor, "batch heads time d_head"]:
     batch, time, channels = x.shape
+    if time == 1:  # where every call counts, one does for two
+        return x.view(batch, n_heads, 1, channels // n_heads)
     return x.view(batch, time, n_heads, channels // n_heads).transpose(1, 2)
 
 
 def merge_heads(heads: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch time channels"]:
-    return heads.transpose(1, 2).flatten(2)
+    return heads.reshape(len(heads), 1, -1) if heads.shape[2] == 1 else heads.transpose(1, 2).flatten(2)
+
+
+def turned(
+    position: Position,
+    place: Place,
+    query: Float[Tensor, "batch heads time d_head"],
+    key: Float[Tensor, "batch kv_heads time d_head"],
+) -> tuple[Float[Tensor, "batch heads time d_head"], Float[Tensor, "batch kv_heads time d_head"]]:
+    """Queries and keys as they meet. Those of a single token are turned as one: copying them costs less than a call."""
+    if query.shape[2] > 1:
+        return position.rotate(query, place.index), position.rotate(key, place.index)
+    both = position.rotate(torch.cat((query, key), 1), place.index)
+    return both[:, : query.shape[1]], both[:, query.shape[1] :]
 
 
 class UnitNorm(nn.Module):

@@ -79,7 +79,8 @@ class KVCache:
         self.keys = like.new_zeros(batch, n_kv_heads, count, d_key)
         self.values = like.new_zeros(batch, n_kv_heads, count, d_value)
         self.index = like.new_zeros(batch, count, dtype=torch.long)
-        self.alive = like.new_zeros(batch, count, dtype=torch.bool)
+        self.alive = like.new_ones(batch, count, dtype=torch.bool)
+        self.alive[:, : self.sinks] = False  # read before they are written
         self.length = 0  # tokens so far
         self.age = like.new_zeros(batch, 1, dtype=torch.long)  # of them in the row's document
         self.document: Tensor | None = None
@@ -116,24 +117,31 @@ class KVCache:
 
     def _store(self, key: Tensor, value: Tensor, index: Tensor, segment: Tensor | None, rank: Tensor | None) -> None:
         """Write the new tokens over those that nobody will read again."""
-        time = key.shape[2]
-        alive = torch.ones_like(index, dtype=torch.bool)
+        alive = None  # where nothing says otherwise every slot in use is alive, and was
         if segment is not None:
             alive = segment == segment[:, -1:]
             self.alive &= segment[:, -1:] == 0
         if rank is not None:
+            alive = torch.ones_like(index, dtype=torch.bool) if alive is None else alive
             self._store_sinks(key, value, index, alive, rank)
             alive = alive & (rank >= self.sinks)
-        self.length += time
+        self._write(self.keys, key, 2)
+        self._write(self.values, value, 2)
+        self._write(self.index, index, 1)
+        if alive is not None:
+            self._write(self.alive, alive, 1)
+        self.length += key.shape[2]
+
+    def _write(self, memory: Tensor, new: Tensor, axis: int) -> None:
+        """The last of the new tokens, as many as the ring holds, from the slot where the oldest are forgotten."""
+        time = new.shape[axis]
         kept = min(time, self.ring)
-        start = (self.length - kept) % self.ring + self.sinks
-        if start + kept <= self.sinks + self.ring:
-            here: slice | Tensor = slice(start, start + kept)
-        else:
-            columns = torch.arange(self.length - kept, self.length, device=index.device)
-            here = columns % self.ring + self.sinks
-        self.keys[:, :, here], self.values[:, :, here] = key[:, :, -kept:], value[:, :, -kept:]
-        self.index[:, here], self.alive[:, here] = index[:, -kept:], alive[:, -kept:]
+        start = (self.length + time - kept) % self.ring
+        first = min(kept, self.ring - start)  # those before the ring's end
+        new = new if first == time else new.narrow(axis, time - kept, kept)
+        memory.narrow(axis, self.sinks + start, first).copy_(new if first == time else new.narrow(axis, 0, first))
+        if first < kept:
+            memory.narrow(axis, self.sinks, kept - first).copy_(new.narrow(axis, first, kept - first))
 
     def _store_sinks(self, key: Tensor, value: Tensor, index: Tensor, alive: Tensor, rank: Tensor) -> None:
         """Keep the first tokens of each row's document, as far as they are among the new ones."""

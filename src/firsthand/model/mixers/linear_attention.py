@@ -11,6 +11,7 @@ from firsthand.model import Position
 from firsthand.model.mixers.feature_maps import FEATURE_MAPS, identity, taylor
 from firsthand.model.mixers.heads import head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.segments import segments
+from firsthand.model.side_by_side import side_by_side
 from firsthand.ops.linear_attention import linear_attention
 from firsthand.ops.state import fresh_state
 from firsthand.types import Place
@@ -33,6 +34,8 @@ class LinearAttention(nn.Module):
     and is positive whatever that is, sees queries and keys that are turned already. `normalize`: whether to divide;
     by default all but "identity" do. `n_kv_heads` heads of keys and values are shared by equal groups of query heads.
     """
+
+    readers = ("query", "key", "value")
 
     def __init__(
         self,
@@ -86,9 +89,10 @@ class LinearAttention(nn.Module):
     ) -> tuple[Float[Tensor, "batch time d_model"], LinearAttentionState | None]:
         memory, total, document = (None, None, None) if state is None else (state.memory, state.total, state.document)
         segment, document = segments(place, document)
-        query, plain_query = self.mapped(split_heads(self.query(x), self.n_heads), place)
-        key, plain_key = self.mapped(split_heads(self.key(x), self.n_kv_heads), place)
-        value = split_heads(self.value(x), self.n_kv_heads)
+        query, key, value = side_by_side(self, x)
+        query, plain_query = self.mapped(split_heads(query, self.n_heads), place)
+        key, plain_key = self.mapped(split_heads(key, self.n_kv_heads), place)
+        value = split_heads(value, self.n_kv_heads)
         out, memory = linear_attention(query, key, value, None, memory, segment)
         if self.normalize:
             ones = torch.ones_like(value[:, :1, :, :1])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from firsthand.model.mixers.segments import segments
+from firsthand.model.side_by_side import side_by_side
 from firsthand.ops.causal_convolution import causal_convolution
 from firsthand.ops.selective_scan import selective_scan
 from firsthand.ops.state import fresh_state
@@ -44,6 +45,8 @@ class Mamba(nn.Module):
     has one. The sizes of state-spaces/mamba-130m … 2.8b are all these defaults, without bias, n_layers = 24, 48, 48,
     48, 64 and d_model = 768, 1024, 1536, 2048, 2560 (appendix E.2).
     """
+
+    readers = ("enter", "gate")
 
     def __init__(
         self,
@@ -92,8 +95,8 @@ class Mamba(nn.Module):
     ) -> tuple[Float[Tensor, "batch time d_model"], MambaState | None]:
         window, h, document = (None, None, None) if state is None else (state.window, state.h, state.document)
         segment, document = segments(place, document)
-        gate = self.gate(x)
-        x, window = causal_convolution(self.enter(x), self.taps, self.taps_bias, window, segment)
+        x, gate = side_by_side(self, x)
+        x, window = causal_convolution(x, self.taps, self.taps_bias, window, segment)
         y, h = self.scan(F.silu(x), h, segment)
         after = None if state is None else MambaState(window, h, document)
         return self.dropout(self.out(y * F.silu(gate))), after

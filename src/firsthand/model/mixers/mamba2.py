@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from firsthand.errors import UserError
 from firsthand.model.mixers.mamba import time_bias
 from firsthand.model.mixers.segments import segments
+from firsthand.model.side_by_side import side_by_side
 from firsthand.ops.causal_convolution import causal_convolution
 from firsthand.ops.linear_attention import linear_attention
 from firsthand.ops.rms_norm import rms_norm
@@ -43,6 +44,8 @@ class Mamba2(nn.Module):
     The sizes of state-spaces/mamba2-130m … 2.7b: d_head = 64, d_state = 128, d_conv = 4, expand = 2, n_groups = 1,
     without bias, n_layers = 24, 48, 48, 48, 64 and d_model = 768, 1024, 1536, 2048, 2560.
     """
+
+    readers = ("gate", "enter", "time")
 
     def __init__(
         self,
@@ -96,9 +99,10 @@ class Mamba2(nn.Module):
     ) -> tuple[Float[Tensor, "batch time d_model"], Mamba2State | None]:
         window, memory, document = (None, None, None) if state is None else (state.window, state.memory, state.document)
         segment, document = segments(place, document)
-        mixed, window = causal_convolution(self.enter(x), self.taps, self.taps_bias, window, segment)
-        y, memory = self.scan(F.silu(mixed), self.time(x), memory, segment)
-        y = y * F.silu(self.gate(x))
+        gate, mixed, time = side_by_side(self, x)
+        mixed, window = causal_convolution(mixed, self.taps, self.taps_bias, window, segment)
+        y, memory = self.scan(F.silu(mixed), time, memory, segment)
+        y = y * F.silu(gate)
         y = rms_norm(torch.unflatten(y, 2, (self.n_groups, -1)), eps=self.eps).flatten(2) * self.gain
         return self.dropout(self.out(y)), None if state is None else Mamba2State(window, memory, document)
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from firsthand.model import Position
 from firsthand.model.mixers.heads import head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.segments import segments
+from firsthand.model.side_by_side import side_by_side
 from firsthand.ops.linear_attention import linear_attention
 from firsthand.ops.state import fresh_state
 from firsthand.types import Place
@@ -31,6 +32,8 @@ class Retention(nn.Module):
     keys: with `position=rope` these are the paper's (eq. 3 and 5). The norm is a layer norm without parameters (the
     group norm of the paper, a group a head). Values are `expand` times as wide as queries and keys; the paper has 2.
     """
+
+    readers = ("query", "key", "value", "gate")
 
     def __init__(
         self,
@@ -70,12 +73,13 @@ class Retention(nn.Module):
     ) -> tuple[Float[Tensor, "batch time d_model"], RetentionState | None]:
         memory, document = (None, None) if state is None else (state.memory, state.document)
         segment, document = segments(place, document)
-        query = self.position.rotate(split_heads(self.query(x), self.n_heads), place.index)
-        key = self.position.rotate(split_heads(self.key(x), self.n_kv_heads), place.index) * self.d_head**-0.5
-        value = split_heads(self.value(x), self.n_kv_heads)
+        query, key, value, gate = side_by_side(self, x)
+        query = self.position.rotate(split_heads(query, self.n_heads), place.index)
+        key = self.position.rotate(split_heads(key, self.n_kv_heads), place.index) * self.d_head**-0.5
+        value = split_heads(value, self.n_kv_heads)
         decay = log_decay(self.n_heads, x.device)[None, :, None].expand(len(x), -1, x.shape[1])
         out, memory = linear_attention(query, key, value, decay, memory, segment)
-        y = merge_heads(F.layer_norm(out, out.shape[-1:], eps=self.eps)) * F.silu(self.gate(x))
+        y = merge_heads(F.layer_norm(out, out.shape[-1:], eps=self.eps)) * F.silu(gate)
         return self.dropout(self.out(y)), None if state is None else RetentionState(memory, document)
 
 

@@ -8,7 +8,7 @@ from firsthand.errors import UserError, suggest
 from firsthand.model import Position
 from firsthand.model.positions.scaling import SCALINGS
 from firsthand.model.positions.tables import rows
-from firsthand.ops.rotate import LAYOUTS, rotate
+from firsthand.ops.rotate import LAYOUTS, rotate, turns_of
 
 
 def frequencies(d_head: int, theta: float = 10000.0) -> Float[Tensor, "half"]:
@@ -57,7 +57,7 @@ class Rope(Position):
             length = trained_length or max(1, round(context_length / factor))
             speed, gain = SCALINGS[scaling](speed, float(theta), float(factor), length)
         angles = torch.arange(context_length, dtype=torch.float64)[:, None] * speed
-        turns = gain * torch.stack((angles.cos(), angles.sin()), dim=-1).flatten(-2)
+        turns = gain * turns_of(angles.cos(), angles.sin(), layout)
         self.register_buffer("turns", turns.float(), persistent=False)
 
     def rotate(

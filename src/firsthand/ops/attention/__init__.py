@@ -71,7 +71,8 @@ def attention(
     1 / √d_head. `dropout` is the probability of dropping an attention weight. `version` forces one of VERSIONS;
     UserError if that one cannot do what is asked.
     """
-    mask = Mask(visible, causal, segment, window, sink_tokens)
+    mask, dtype = Mask(visible, causal, segment, window, sink_tokens), query.dtype
+    query, key, value = _exact_if_single(query, key, value)
     explicit = dropout > 0 or softcap is not None or sinks is not None
     in_band = window if window is not None and banded.can(query, key, mask, bias) else None
     if version == "sdpa" and (softcap is not None or sinks is not None):
@@ -87,7 +88,14 @@ def attention(
     best = choose(query.device.type, query.dtype, query.shape[2], explicit, in_band, uneven)
     run = version_for("attention", VERSIONS, version, best, query)
     scale = query.shape[3] ** -0.5 if scale is None else scale
-    return run(query, key, value, mask, scale, bias, softcap, sinks, dropout)
+    return run(query, key, value, mask, scale, bias, softcap, sinks, dropout).to(dtype)
+
+
+def _exact_if_single(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """In fp32 if there is a single query, on a CPU: see `choose`."""
+    if query.shape[2] > 1 or query.dtype.itemsize >= 4 or query.device.type != "cpu":
+        return query, key, value
+    return query.float(), key.float(), value.float()
 
 
 def choose(
@@ -102,7 +110,9 @@ def choose(
     dropout); `window`: given where the banded version can do it; `uneven`: values are not as wide as keys.
 
     On a CPU torch's flash kernels win in fp32 at every length. In bf16 they are slow, and the plain product wins until
-    the scores no longer fit the cache; likewise, though sooner, where values must be widened for them. From two windows
+    the scores no longer fit the cache; likewise, though sooner, where values must be widened for them. A single
+    query in bf16 is answered in fp32: with one more key at every step of decoding the product would make a new kernel
+    each time (0.4 ms), and flash takes 1.5 to 7 times as long as in fp32, casts included. From two windows
     on, and for more than a few blocks, a band is cheaper than the square. `python -m benchmarks attention` measures
     all that. On a GPU SDPA itself picks the best kernel.
     """

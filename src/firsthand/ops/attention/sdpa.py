@@ -41,7 +41,8 @@ def attention(
         is_causal=by_flag,
         scale=scale,
         enable_gqa=query.shape[1] != key.shape[1],
-    )[..., :d_value]
+    )
+    out = out if out.shape[3] == d_value else out[..., :d_value]
     if allowed is None or not mask.blind(length, keys):
         return out
     return out.masked_fill(~allowed.any(-1, keepdim=True), 0.0)

@@ -13,10 +13,21 @@ def rms_norm(
     x: Float[Tensor, "*rows d"], gain: Float[Tensor, "d"] | None = None, eps: float = 1e-5
 ) -> Float[Tensor, "*rows d"]:
     """x / sqrt(mean(x²) + eps) · gain, the mean over the last axis. The statistics are fp32 at least."""
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return F.rms_norm(x, x.shape[-1:], None if gain is None else gain.to(x.dtype), eps)
-    y: Tensor = _RMSNorm.apply(x, gain, eps)  # type: ignore[no-untyped-call]
-    return y
+    by_hand = x.device.type == "cpu" and not torch.compiler.is_compiling()
+    if by_hand and torch.is_grad_enabled():
+        y: Tensor = _RMSNorm.apply(x, gain, eps)  # type: ignore[no-untyped-call]
+        return y
+    if by_hand and x.numel() == x.shape[-1] and type(x) is Tensor:  # a subclass (for counting) may hold no numbers
+        return _row(x, gain, eps)
+    return F.rms_norm(x, x.shape[-1:], None if gain is None else gain.to(x.dtype), eps)
+
+
+def _row(x: Tensor, gain: Tensor | None, eps: float) -> Tensor:
+    """A single row, of which decoding has many: with its scale as a plain number, three calls do in place of nine."""
+    exact = torch.promote_types(x.dtype, torch.float32)
+    square = float(torch.linalg.vector_norm(x, dtype=exact)) ** 2
+    unit: Tensor = x * (square / x.shape[-1] + eps) ** -0.5
+    return unit if gain is None else unit.mul_(gain)
 
 
 class _RMSNorm(torch.autograd.Function):
