@@ -7,6 +7,7 @@ from firsthand.errors import UserError
 from firsthand.model.positions.alibi import ALiBi, slopes
 from firsthand.model.positions.rope import Rope, frequencies
 from firsthand.model.positions.scaling import SCALINGS
+from firsthand.model.positions.tables import rows
 
 
 def test_alibi_slopes_are_those_of_the_paper():
@@ -88,3 +89,13 @@ def test_ntk_is_a_larger_theta():
 def test_what_cannot_be_is_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         Rope(8, **arguments)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("index", [[[5]], [[5, 0]], [[5], [1]]])
+def test_rows_of_a_table(index):
+    """A single token, as while decoding, is looked up without a copy."""
+    table, index = torch.arange(12.0).view(6, 2), torch.tensor(index)
+    assert torch.equal(rows(table, index), table[index])
+    with pytest.raises(UserError, match="stands at position 6, but the model's context holds 6 tokens"):
+        rows(table, index + 1)

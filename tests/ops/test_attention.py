@@ -233,6 +233,17 @@ def test_the_choice():
     assert choose("cpu", torch.float32, 64, window=8) == "sdpa"
 
 
+@pytest.mark.parametrize("version", ["auto", "reference", "sdpa", "product"])
+@pytest.mark.parametrize("bias", [None, torch.linspace(-1, 1, 9).view(1, 1, 1, 9)])
+def test_a_single_query_in_bf16_is_answered_in_fp32(version, bias):
+    torch.manual_seed(0)
+    given = [torch.randn(2, heads, time, 4).bfloat16() for heads, time in ((4, 1), (2, 9), (2, 9))]
+    found = attention(*given, bias=bias, version=version)
+    exact = attention(*(x.float() for x in given), bias=bias, version="reference")
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, exact.bfloat16(), atol=1e-6, rtol=0.008)  # the last of its eight bits
+
+
 def test_the_choice_is_logged_once(caplog):
     choice._log_once.cache_clear()
     heads = torch.ones(1, 1, 2, 2)

@@ -139,3 +139,25 @@ def test_rms_norm_of_half_precision_with_a_gain_in_full():
     y = rms_norm(x, gain)
     assert y.dtype == torch.bfloat16
     assert (y.float() - rms_norm(x.float(), gain)).abs().max() < 0.03
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 1, 200), (3, 1, 200)], ids=str)
+def test_rms_norm_without_gradients(shape, dtype):
+    """A single row is normed by a plain number, several rows by torch."""
+    x, gain = random(*shape), random(200, seed=1)
+    found = rms_norm(x.to(dtype), gain.to(dtype))
+    assert found.dtype == dtype
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.03}[dtype]
+    torch.testing.assert_close(found.double(), rms_norm_reference.rms_norm(x, gain), atol=tolerance, rtol=tolerance)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rotation_without_gradients(layout):
+    angles = random(2, 1, 7, 3, seed=1)
+    table = turns_of(angles.cos(), angles.sin(), layout)
+    with torch.enable_grad():
+        expected = rotate(random(2, 3, 7, 6), table, layout)
+    torch.testing.assert_close(rotate(random(2, 3, 7, 6), table, layout), expected, atol=1e-13, rtol=1e-12)
