@@ -83,7 +83,7 @@ def test_attention_that_became_too_slow_is_overtaken():
 
 def test_the_page_says_it_in_words_and_figures(tmp_path):
     measured = costs(attention=[1.0, 2.0, 4.0], other=[3.0, 3.0, 3.0])
-    files = write_page(tmp_path, measured, {"d_model": 16})
+    files = write_page(tmp_path, measured, {"d_model": 16}, "firsthand growth a")
     assert {path.name for path in files} == {"growth.md", "growth.json", "growth.png", "growth.svg"}
     page = (tmp_path / "growth.md").read_text()
     assert "- `other`: in training from 4 tokens on, in decoding never." in page

@@ -1,5 +1,7 @@
 """firsthand growth: what each mixer costs as the context grows."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +47,8 @@ def growth(
         rounds,
         lambda cost: terminal.print(_line(cost), soft_wrap=True),
     )
-    files = write_page(out, costs, {"d_model": d_model, "n_heads": n_heads})
+    command = shlex.join(["firsthand", *sys.argv[1:]])
+    files = write_page(out, costs, {"d_model": d_model, "n_heads": n_heads}, command)
     if json:
         emit({"costs": [vars(cost) for cost in costs], "files": [str(path) for path in files]})
     else:

@@ -12,7 +12,8 @@ import torch
 
 from firsthand.experiments.growth import Cost, crossings
 from firsthand.experiments.growth_plot import growth_plot
-from firsthand.experiments.markdown import table
+from firsthand.experiments.machine import processor
+from firsthand.experiments.markdown import fenced, table
 from firsthand.experiments.plots import save
 
 TABLES: tuple[tuple[str, Callable[[Cost], str]], ...] = (
@@ -23,21 +24,28 @@ TABLES: tuple[tuple[str, Callable[[Cost], str]], ...] = (
 )
 
 
-def write_page(folder: Path, costs: Sequence[Cost], sizes: dict[str, int]) -> list[Path]:
+def write_page(folder: Path, costs: Sequence[Cost], sizes: dict[str, int], command: str) -> list[Path]:
     """growth.md, growth.json, growth.png and growth.svg in `folder`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     about = ", ".join(f"{key} {value}" for key, value in sizes.items())
     pictures = save(growth_plot(costs, f"One mixer, one row, {about}"), folder, "growth")
-    machine = (
-        f"{platform.machine()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    processors = f"{processor() or platform.machine()}, {os.cpu_count()} CPUs"
+    machine = f"{processors}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     page = [
-        f"# Growth with the context\n\nOne mixer alone, one row, {about}, fp32, on {machine}.\n\n![growth](growth.svg)"
+        "# Growth with the context",
+        fenced(command, "sh"),
+        f"One mixer alone, one row, {about}, fp32, on {machine}.",
+        "![growth](growth.svg)",
     ]
     page += [f"## {title}\n\n{_table(costs, value)}" for title, value in TABLES]
     page.append("## Where attention is overtaken\n\n" + overtaking(costs))
     (folder / "growth.md").write_text("\n\n".join(page) + "\n", encoding="utf-8")
-    figures: dict[str, Any] = {"machine": machine, "sizes": sizes, "costs": [asdict(cost) for cost in costs]}
+    figures: dict[str, Any] = {
+        "command": command,
+        "machine": machine,
+        "sizes": sizes,
+        "costs": [asdict(cost) for cost in costs],
+    }
     (folder / "growth.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return [folder / "growth.md", folder / "growth.json", *pictures]
 
