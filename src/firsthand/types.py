@@ -12,8 +12,8 @@ IGNORE = -100
 """The target id that no loss counts."""
 
 State: TypeAlias = Any
-"""What a mixer remembers between calls (KV cache, convolution window, recurrent matrix): passed in, returned,
-never stored on the module. Only the mixer that made it looks inside."""
+"""What a layer remembers between calls (KV cache, convolution window, recurrent matrix): passed in, returned,
+never stored on the module. Only the part that made it looks inside."""
 
 
 @dataclass(frozen=True, slots=True)

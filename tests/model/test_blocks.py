@@ -37,8 +37,12 @@ def parts():
 
 def of_block(name, parts, x):
     """The layer's output, and the same by the formula in its docstring."""
-    y, state, extra_loss = build("block", BLOCKS, name, **parts)(x, PLACE)
-    assert (state, extra_loss) == ("state", 0.5)
+    torch.manual_seed(0)
+    block = build("block", BLOCKS, name, **parts, d_model=4)
+    if name == "canon":
+        nn.init.constant_(block.taps, 0.1 / block.scale)
+    y, state, extra_loss = block(x, PLACE)
+    assert (state, extra_loss) == (None if name == "canon" else "state", 0.5)
     return y
 
 
@@ -50,11 +54,13 @@ def formulas(parts, x):
     pre = x + 0.3 * m(n1(x))
     post = n1(x + 0.3 * m(x))
     sandwich = x + 0.3 * a1(m(n1(x)))
+    near = nn.functional.pad(n2(pre), (0, 0, 3, 0)).unfold(1, 4, 1).sum(-1)  # this token and three before it
     return {
         "pre": pre + 0.3 * f(n2(pre)),
         "post": n2(post + 0.3 * f(post)),
         "sandwich": sandwich + 0.3 * a2(f(n2(sandwich))),
         "parallel": x + 0.3 * (m(n1(x)) + f(n1(x))),
+        "canon": pre + 0.3 * f(n2(pre) + 0.1 * near),
     }
 
 
@@ -125,3 +131,64 @@ def test_unknown_names_and_settings():
         build_model({**SMALL, "block": "prenorm"}, 50)
     with pytest.raises(UserError, match=r"model.residual: plain has no argument 'scale'"):
         build_model({**SMALL, "residual": {"part": "plain", "scale": 2.0}}, 50)
+
+
+def awake(width=4, **fields):
+    """A model of canon blocks whose taps have learned something."""
+    torch.manual_seed(1)
+    model = build_model({**SMALL, "initialize": "gpt2", "block": {"part": "canon", "width": width}, **fields}, 10)
+    for block in model.blocks:
+        nn.init.normal_(block.taps, std=0.2)
+    return model.eval()
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+@torch.no_grad()
+def test_canon_remembers_what_its_ffn_saw(width):
+    """Documents side by side, cut anywhere, give what each gives alone."""
+    model, ids = awake(width), torch.randint(10, (2, 14), generator=torch.Generator().manual_seed(2))
+    document = torch.tensor([[0] * 5 + [1] * 9, [-1] * 3 + [0] * 11])
+    index = torch.cat((torch.arange(5), torch.arange(9))).expand(2, -1).clone()
+    index[1] = (torch.arange(14) - 3).clamp(min=0)
+    whole = model(ids, Place(index, document, ids))
+    alone = [model(ids[:1, :5]), model(ids[:1, 5:]), model(ids[1:, 3:])]
+    for found, right in zip((whole[:1, :5], whole[:1, 5:], whole[1:, 3:]), alone, strict=True):
+        torch.testing.assert_close(found, right, atol=1e-5, rtol=0)
+    states, logits = model.initial_states(2, 14), []
+    for cut in (slice(0, 4), slice(4, 5), slice(5, 7), slice(7, 14)):
+        place = Place(index[:, cut], document[:, cut], ids[:, cut])
+        x, states, _ = model.trunk(model.embed(ids[:, cut], place), place, states)
+        logits.append(model.head(x))
+    torch.testing.assert_close(torch.cat(logits, 1)[1:, 3:], whole[1:, 3:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.cat(logits, 1)[:1], whole[:1], atol=1e-5, rtol=0)
+
+
+def test_canon_counts_its_window_and_its_taps():
+    plain, canon = build_model(SMALL, 10).blocks[0], awake().blocks[0]
+    assert canon.state_size(16) == plain.state_size(16) + 3 * 32
+    assert canon.mixing_flops(16) == plain.mixing_flops(16) + 2 * 4 * 32
+    assert canon.taps.numel() == 4 * 32
+
+
+def test_canon_begins_as_the_plain_layer():
+    ids = torch.arange(9).unsqueeze(0)
+    models = []
+    for block in ("pre", "canon"):
+        torch.manual_seed(3)
+        models.append(build_model({**SMALL, "initialize": "gpt2", "block": block}, 10).eval())
+    torch.testing.assert_close(models[0](ids), models[1](ids))
+
+
+def test_canon_computes_its_convolution_in_the_precision_of_its_input():
+    model = awake()
+    x = torch.randn(1, 8, 32, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _, _ = model.blocks[0](x, Place(torch.arange(8).unsqueeze(0)))
+    y.sum().backward()
+    assert model.blocks[0].taps.grad.dtype == torch.float32
+    assert model.blocks[0].taps.grad.isfinite().all()
+
+
+def test_canon_needs_an_ffn():
+    with pytest.raises(UserError, match="Name an FFN"):
+        build_model({**SMALL, "block": "canon", "ffn": "none"}, 10)

@@ -30,6 +30,19 @@ class Block(nn.Module):
         self.ffn = ffn
         self.residual = residual or Residual()
 
+    def initial_state(self, batch: int, length: int) -> State:
+        """What the layer remembers of rows that have seen nothing, with room for `length` tokens."""
+        return self.mixer.initial_state(batch, length)  # type: ignore[operator]
+
+    def state_size(self, length: int) -> int:
+        """How many numbers it remembers of one row of `length` tokens."""
+        return int(self.mixer.state_size(length))  # type: ignore[operator]
+
+    def mixing_flops(self, context_length: int) -> float:
+        """Forward operations a token beside the weight matrices; a mixer that has none need not say so."""
+        own = getattr(self.mixer, "mixing_flops", None)
+        return float(own(context_length)) if callable(own) else 0.0
+
     def forward(
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: State = None
     ) -> tuple[Float[Tensor, "batch time d_model"], State, Float[Tensor, ""]]:

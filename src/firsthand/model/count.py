@@ -1,6 +1,6 @@
 """What a model costs: parameters, arithmetic, memory. Nothing here allocates the model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +52,8 @@ def count(
             "optimizer": 4 * (optimizer_floats[0] * hidden + optimizer_floats[1] * (total - hidden)),
             "activations": _activations_of_many(model, batch_rows, precision),
         }
-        state = sum(_state_size(block.mixer, model.context_length) for block in model.blocks)
+        blocks: Iterable[Any] = model.blocks
+        state = sum(block.state_size(model.context_length) for block in blocks)
         return Count(parameters, total - idle_parameters(model), flops_per_token(model), memory, state)
 
 
@@ -76,7 +77,7 @@ def _imagined(fields: dict[str, Any], vocab_size: int, files: bool) -> Iterator[
 def count_parameters(model: LanguageModel) -> dict[str, int]:
     """Numbers that training changes, by part. A tied head has none of its own."""
     parts = {"embedding": 0, "position": 0, "mixers": 0, "ffns": 0, "norms": 0, "head": 0}
-    plural = {"mixer": "mixers", "ffn": "ffns", "unembedding": "head", "residual": "norms"}
+    plural = {"mixer": "mixers", "ffn": "ffns", "unembedding": "head", "residual": "norms", "taps": "mixers"}
     for name, parameter in model.named_parameters():
         top, *rest = name.split(".")
         part = rest[1] if top == "blocks" else top
@@ -118,18 +119,10 @@ def _idle(ffn: nn.Module | Tensor | None) -> int:
     return sum(parameter.numel() for parameter in ffn.parameters()) - int(active())
 
 
-def _state_size(mixer: Any, length: int) -> int:
-    return int(mixer.state_size(length))
-
-
 def _blocks_flops(model: LanguageModel) -> float:
-    mixing = sum(_mixing_flops(block.mixer, model.context_length) for block in model.blocks)
+    blocks: Iterable[Any] = model.blocks
+    mixing: float = sum(block.mixing_flops(model.context_length) for block in blocks)
     return 6.0 * (hidden_weights(model) - idle_parameters(model)) + 3.0 * mixing
-
-
-def _mixing_flops(mixer: nn.Module | Tensor, context_length: int) -> float:
-    own = getattr(mixer, "mixing_flops", None)  # a mixer that does nothing beside its matrices need not say so
-    return float(own(context_length)) if callable(own) else 0.0
 
 
 def _activations_of_many(model: LanguageModel, rows: int, precision: torch.dtype) -> int:

@@ -103,7 +103,7 @@ class LanguageModel(nn.Module):
                 f"A state for {length} tokens was asked for, but the model knows {self.position.context_length} "
                 f"positions. Ask for fewer, or train with a larger model.context_length."
             )
-        return [block.mixer.initial_state(batch, length) for block in self.blocks]  # type: ignore[union-attr, operator]
+        return [block.initial_state(batch, length) for block in self.blocks]  # type: ignore[operator]
 
     def check(self, ids: Int[Tensor, "..."]) -> None:
         """UserError if an id lies outside the vocabulary. Not called in training: the loader's ids are known good."""

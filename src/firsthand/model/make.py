@@ -101,6 +101,7 @@ def _block(
         ffn_norm=norm() if some else None,
         ffn_after_norm=norm() if some else None,
         residual=residual,
+        d_model=fields["d_model"],
     )
     _honoured(residual, block, fields)
     return block

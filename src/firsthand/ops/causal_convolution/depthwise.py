@@ -67,4 +67,5 @@ class _Depthwise(torch.autograd.Function):
 def _convolve(tokens: Tensor, taps: Tensor, bias: Tensor | None) -> Tensor:
     """As a picture one token high, whose memory already has its channels last."""
     picture = tokens.contiguous().transpose(1, 2).unsqueeze(2)
-    return F.conv2d(picture, taps[:, None, None], bias, groups=len(taps)).squeeze(2).transpose(1, 2)
+    with torch.autocast(tokens.device.type, enabled=False):  # else it would round what is not bf16 already
+        return F.conv2d(picture, taps[:, None, None], bias, groups=len(taps)).squeeze(2).transpose(1, 2)

@@ -1,0 +1,77 @@
+"""A layer whose FFN sees a few tokens: a causal convolution between the second norm and the FFN."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from firsthand.errors import UserError
+from firsthand.model.block import Block
+from firsthand.model.mixers.segments import segments
+from firsthand.model.residuals import Residual
+from firsthand.ops.causal_convolution import causal_convolution
+from firsthand.types import Place, State
+
+
+@dataclass
+class CanonState:
+    """What the mixer remembers, the last width - 1 tokens as the FFN would see them, and the last token's document."""
+
+    mixer: State
+    window: Float[Tensor, "batch past d_model"]
+    document: Int[Tensor, " batch"] | None = None
+
+
+class Canon(Block):
+    """x + mixer(norm(x)), then x + ffn(n + scale · conv(n)) with n = norm(x), channel by channel over `width` tokens.
+
+    One of the four places of Canon layers (Allen-Zhu 2025, "Physics of language models: part 4.1", section 3: the one
+    called C); the layer costs width · d_model numbers and no matrix product. Attention then need not learn first who
+    stands next to whom, which on characters is most of what a short run learns. The taps begin at 0, and `scale`
+    multiplies their learning rate, in effect: at AdamW's rate for gains they would not arrive in a run of 200 steps.
+    """
+
+    def __init__(
+        self,
+        mixer: nn.Module,
+        ffn: nn.Module | None,
+        mixer_norm: nn.Module,
+        ffn_norm: nn.Module | None,
+        d_model: int,
+        residual: Residual | None = None,
+        width: int = 4,
+        scale: float = 8.0,
+    ) -> None:
+        if ffn is None or ffn_norm is None:
+            raise UserError(
+                "model.block=canon shows its FFN a few tokens, but the recipe says model.ffn=none. Name an FFN, or "
+                "take model.block=pre."
+            )
+        super().__init__(mixer, ffn, mixer_norm, ffn_norm, residual)
+        self.scale = scale
+        self.taps = nn.Parameter(torch.zeros(d_model, width))
+        self.itself = nn.Buffer(torch.eye(width)[-1], persistent=False)
+
+    def initial_state(self, batch: int, length: int) -> CanonState:
+        d_model, width = self.taps.shape
+        return CanonState(super().initial_state(batch, length), self.taps.new_zeros(batch, width - 1, d_model))
+
+    def state_size(self, length: int) -> int:
+        d_model, width = self.taps.shape
+        return super().state_size(length) + d_model * (width - 1)
+
+    def mixing_flops(self, context_length: int) -> float:
+        return super().mixing_flops(context_length) + 2.0 * self.taps.numel()
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"], place: Place, state: CanonState | None = None
+    ) -> tuple[Float[Tensor, "batch time d_model"], CanonState | None, Float[Tensor, ""]]:
+        within, window, last = (None, None, None) if state is None else (state.mixer, state.window, state.document)
+        y, within = self.mixer(self.mixer_norm(x), place, within)
+        x = self.residual.join(x, y)
+        segment, document = segments(place, last)
+        seen = self.ffn_norm(x)  # type: ignore[misc]
+        seen, window = causal_convolution(seen, self.scale * self.taps + self.itself, None, window, segment)
+        y, extra_loss = self.ffn(seen)  # type: ignore[misc]
+        return self.residual.join(x, y), None if state is None else CanonState(within, window, document), extra_loss
