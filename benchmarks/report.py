@@ -31,6 +31,7 @@ NAMES = [
     "start",
     "bpe",
     "minute",
+    "speedrun",
     "delta_rule",
     "selective_scan",
     "mamba2",
