@@ -20,7 +20,7 @@ def adamw(
     cautious: bool = False,
     width_ratio: float = 1.0,
 ) -> Optimizer:
-    """AdamW (Loshchilov & Hutter 2019, algorithm 2): torch's fused kernel, or our rule where decay is to be cautious."""
+    """AdamW (Loshchilov & Hutter 2019, algorithm 2): torch's fused kernel, or ours if decay is to be cautious."""
     groups = width_rates(parameter_groups(named_parameters, weight_decay), lr, hidden=1 / width_ratio)
     if cautious:
         return Descent(groups, rule, cautious, betas=(betas[0], betas[1]), eps=eps)
