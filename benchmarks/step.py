@@ -6,6 +6,7 @@ its README runs it on a CPU, and compiled with its best flags. All in turn, seve
 rate of this process.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.peers import PEERS, Shape, Step, ours, stepper, windows
@@ -13,17 +14,18 @@ from firsthand.ops.roof import measure_peak
 
 SHAPES = (Shape(6, 256, 4, 16), Shape(6, 384, 6, 16))
 PLAIN = {"preset": "gpt2", "dropout": 0.0}
+WAYS = {"eager": False, "compiled": True}
 
 
 def rows() -> list[dict[str, Any]]:
     return [row for shape in SHAPES for row in of(shape)]
 
 
-def of(shape: Shape) -> list[dict[str, Any]]:
+def of(shape: Shape, ways: Mapping[str, bool] = WAYS) -> list[dict[str, Any]]:
     """All sides at one shape. Where a peer is missing, the rest stands alone."""
     sides: dict[str, Step] = {}
     flops = 0.0
-    for compiled, how in ((False, "eager"), (True, "compiled")):
+    for how, compiled in ways.items():
         loop = ours(shape, PLAIN, "adamw", compiled)
         flops = loop.flops_per_token
         sides[f"firsthand, {loop.precision}, {how}"] = stepper(loop)

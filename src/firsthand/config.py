@@ -114,6 +114,7 @@ class TrainNode(Node):
     microbatches: int = Field(1, gt=0, description="how many equal parts a step's batch is accumulated over")
     clip: float | None = Field(1.0, gt=0, description="largest global gradient norm")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    attention: Literal["auto", "product", "sdpa"] = Field("auto", description="its version in training steps")
     compile: bool | Literal["auto"] = "auto"
     device: str = "auto"
     threads: int | None = Field(None, gt=0)

@@ -7,6 +7,7 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 
 from firsthand.cli import main
 
@@ -67,3 +68,36 @@ def test_every_benchmark_is_listed(quick):
     """Each file with rows() has a name that can be asked for, and the other way round."""
     files = {path.stem for path in FOLDER.glob("*.py") if "\ndef rows(" in path.read_text(encoding="utf-8")}
     assert files == set(quick.NAMES) - {"quick"}
+
+
+def test_the_gpus_benchmark_says_that_there_is_none(monkeypatch):
+    from benchmarks import gpu
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.rows() == [{"what": "GPT-2 124M on a GPU", "figure": "not measured: no GPU (torch sees no CUDA device)"}]
+
+
+def test_the_gpus_benchmark_runs_on_a_small_shape():
+    """On the CPU, eager: every side steps, and its figures hang together."""
+    from benchmarks import gpu
+    from benchmarks.peers import Shape
+
+    before = torch.get_float32_matmul_precision()
+    try:
+        found = gpu.rows(Shape(1, 16, 2, rows=2, time=8, vocab_size=64), {"eager": False})
+    finally:
+        torch.set_float32_matmul_precision(before)
+    ours = next(row for row in found if row["who"].startswith("firsthand"))
+    assert ours["our best over it"] == 1
+    assert all(row["device"] == "cpu" and row["tokens/s"] > 0 for row in found)
+    for row in found:
+        assert row["share of peak"] / ours["share of peak"] == pytest.approx(row["tokens/s"] / ours["tokens/s"])
+
+
+def test_the_corpus_benchmark_runs_on_small_corpora():
+    from benchmarks import corpus
+
+    small, large = corpus.rows((1, 2), windows=2)
+    assert (small["corpus (MB)"], large["corpus (MB)"]) == (1, 2)
+    assert small["over the first"] == 1
+    assert large["tokens/s"] == pytest.approx(small["tokens/s"] * large["over the first"])

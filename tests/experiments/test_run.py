@@ -262,3 +262,41 @@ def test_a_prepared_folder_is_a_source(recipe, tmp_path):
     summary = execute(tree(recipe, f"data.source={tmp_path / 'prepared'}", "data.validation=documents:0.2"))
     assert summary["steps"] == 12
     assert json.loads((tmp_path / "run" / "data" / "summary.json").read_text())["validation_documents"]
+
+
+def test_a_resumed_run_computes_as_it_began(recipe, tmp_path):
+    """Whatever a probe would find now: the folder says how."""
+    execute(tree(recipe, "train.steps=2"))
+    path = tmp_path / "run" / "environment.json"
+    environment = json.loads(path.read_text())
+    assert environment["choices"]["precision"] == environment["precision"]
+    other = {"fp32": "bf16", "bf16": "fp32"}[environment["precision"]]
+    path.write_text(json.dumps(environment | {"choices": environment["choices"] | {"precision": other}}))
+    assert execute(tree(recipe, "train.steps=4"), resume=True)["precision"] == other
+    assert (
+        execute(tree(recipe, "train.steps=6", f"train.precision={environment['precision']}"), resume=True)["precision"]
+        == environment["precision"]
+    )
+
+
+LIGHT = """
+import sys
+from firsthand import config
+from firsthand.experiments.run import execute
+from firsthand.experiments.watch import Silent
+
+class Look(Silent):
+    def evaluated(self, line):
+        print(sorted({"torch._dynamo", "sympy", "matplotlib", "transformers"} & set(sys.modules)))
+
+execute(config.load(sys.argv[1], ["run.dir=" + sys.argv[2], *sys.argv[3:]]), show=Look())
+"""
+
+
+@pytest.mark.parametrize("optimizer", ["{part: adamw, lr: 0.01}", "{part: muon, lr: 0.01, adamw_lr: 0.01}"])
+def test_a_run_loads_no_compiler(recipe, tmp_path, optimizer):
+    """torch loads its own, and sympy, on the slightest occasion: more than a second before the first step."""
+    settings = ["train.steps=1", f"train.optimizer={optimizer}", "model.context_length=64"]
+    command = [sys.executable, "-c", LIGHT, str(recipe), str(tmp_path / "run"), *settings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.stdout.split("\n")[0] == "[]", done.stdout + done.stderr

@@ -8,10 +8,9 @@ from firsthand.train.precision import LossScale
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("single", "half", "chosen"), [(100.0, 400.0, "bf16"), (300.0, 150.0, "fp32")])
-def test_the_probe_decides_on_a_cpu(monkeypatch, single, half, chosen):
-    rates = {torch.float32: single, torch.bfloat16: half}
-    monkeypatch.setattr(precision, "matmul_rate", rates.__getitem__)
+@pytest.mark.parametrize(("gain", "chosen"), [(4.0, "bf16"), (1.2, "fp32"), (0.01, "fp32")])
+def test_the_probe_decides_on_a_cpu(monkeypatch, gain, chosen):
+    monkeypatch.setattr(precision, "bf16_gain", lambda: gain)
     assert precision.choose("auto", CPU) == chosen
 
 

@@ -103,6 +103,13 @@ class RunFolder:
         temporary.write_text(json.dumps(status, indent=1), encoding="utf-8")
         temporary.replace(self.path / "status.json")
 
+    def choices(self) -> dict[str, Any]:
+        """How the run in this folder computes, as environment.json says; nothing if it does not say."""
+        path = self.path / "environment.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        found: dict[str, Any] = known.get("choices", {})
+        return found
+
     def save_environment(self, **more: Any) -> None:
         """environment.json: what the figures of this run depend on besides its config."""
         environment = {

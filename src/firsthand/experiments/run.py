@@ -1,6 +1,7 @@
 """A run from beginning to end: data, model, training, last evaluation, plots."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.plots import plot_run
 from firsthand.experiments.watch import Show, Silent, Watch
 from firsthand.model.count import flops_per_token
+from firsthand.model.presets import resolve
+from firsthand.ops.choice import preferring
 from firsthand.ops.roof import measure_peak
-from firsthand.train import host, precision
+from firsthand.parts import split
+from firsthand.train import host
 from firsthand.train.budget import Progress
+from firsthand.train.choices import Choices, choose
 from firsthand.train.loop import Loop
 from firsthand.train.optimizers.groups import load_state_tensors
 from firsthand.train.parallel import Ranks, ranks
@@ -48,14 +53,19 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         group.wait()
         stop.check("preparing the data")
         corpus = corpus_module.open_corpus(folder.data)
-        loop = _loop(config, corpus, group, show)
+        device = host.pick_device(config.train.device, group.local)
+        choices = _choices(config, device, folder.choices() if continuing else {}).agreed(group)
+        show.note(f"computes with {'; '.join(choices.why)}")
+        loop = _loop(config, corpus, group, device, choices)
+        show.note(f"{sum(p.numel() for p in loop.model.parameters()) / 1e6:.2f} M parameters on {device}")
         loop.stop = lambda: stop.wanted
         loop.progress = Progress(seconds=time.perf_counter() - started)
         if continuing:
             _restore(loop, folder, show)
-        watch = _watch(loop, config, corpus, folder, show)
+        watch = _watch(loop, config, corpus, folder, show, choices)
         try:
-            return _train(loop, watch, folder)
+            with preferring("attention", choices.attention, forced=config.train.attention != "auto"):
+                return _train(loop, watch, folder)
         except Exception as error:
             if group.first and not isinstance(error, Stopped):
                 folder.set_status("failed", error=str(error), step=loop.progress.steps)
@@ -73,18 +83,28 @@ def _open_folder(folder: RunFolder, config: Config, resume: bool, fresh: bool, s
     folder.set_status("running")
 
 
-def _loop(config: Config, corpus: Corpus, group: Ranks, show: Show) -> Loop:
-    train = config.train
-    device = host.pick_device(train.device, group.local)
-    host.use_threads(train.threads)
-    chosen = precision.choose(train.precision, device)
+def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any]) -> Choices:
+    train, fields = config.train, resolve(config.model)
+    mixers = fields["mixer"] if isinstance(fields["mixer"], list) else [fields["mixer"]]
+    attends = any(split(mixer)[0] == "attention" for mixer in mixers)
+    d_head = fields["d_head"] or fields["d_model"] // fields["n_heads"]
+    return choose(
+        device,
+        train.precision,
+        train.attention,
+        train.threads,
+        train.compile,
+        (fields["context_length"], d_head) if attends else None,
+        earlier,
+    )
+
+
+def _loop(config: Config, corpus: Corpus, group: Ranks, device: torch.device, choices: Choices) -> Loop:
+    train, chosen = config.train, choices.precision
     model = assemble.make_model(config, corpus.tokenizer.vocab_size).to(device)
-    objective = assemble.make_objective(config)
-    compiled = train.compile is True or (train.compile == "auto" and device.type == "cuda")
-    show.note(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {chosen} on {device}")
     return Loop(
         model,
-        objective,
+        assemble.make_objective(config),
         assemble.make_optimizer(config, model, chosen),
         assemble.make_schedule(config),
         assemble.make_loader(config, corpus.train, model.context_length, group, device),
@@ -95,7 +115,7 @@ def _loop(config: Config, corpus: Corpus, group: Ranks, show: Show) -> Loop:
         seed=train.seed,
         clip=train.clip,
         ranks=group,
-        compiled=compiled,
+        compiled=choices.compiled,
     )
 
 
@@ -114,12 +134,17 @@ def _restore(loop: Loop, folder: RunFolder, show: Show) -> None:
     show.note(f"continuing after step {saved.step}")
 
 
-def _watch(loop: Loop, config: Config, corpus: Corpus, folder: RunFolder, show: Show) -> Watch:
-    peak = measure_peak(loop.device.type) * loop.ranks.world
+def _watch(loop: Loop, config: Config, corpus: Corpus, folder: RunFolder, show: Show, choices: Choices) -> Watch:
+    peak = measure_peak(loop.device.type, seconds=0.03) * loop.ranks.world
     trackers = open_trackers(config.train.trackers, config.run.name, folder.path, config.model_dump(mode="json"))
     if loop.ranks.first:
         folder.save_environment(
-            precision=loop.precision, device=str(loop.device), ranks=loop.ranks.world, peak_flops=peak, seed=loop.seed
+            choices=choices.record(),
+            precision=loop.precision,
+            device=str(loop.device),
+            ranks=loop.ranks.world,
+            peak_flops=peak,
+            seed=loop.seed,
         )
     return Watch(loop, config, corpus, folder, assemble.description(config, corpus.tokenizer), show, peak, trackers)
 

@@ -24,6 +24,9 @@ TIE_FROM = 1024
 NO_FFN = "none"
 """In the place of an FFN: the layer has none."""
 
+SMALL = 30_000_000
+"""Up to so many weights a model is sketched with numbers: torch loads for more than a second what meta tensors need."""
+
 
 def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> LanguageModel:
     """The model that `fields` (of a ModelNode; absent ones come from the preset) describe, initialised.
@@ -64,10 +67,16 @@ def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> 
 
 
 def sketch(fields: dict[str, Any], vocab_size: int, files: bool = True) -> LanguageModel:
-    """The same on the meta device: shapes without numbers. Nothing is allocated, and no random number is drawn."""
+    """A model to ask for its shapes; the caller's random numbers are left alone.
+
+    A SMALL one is real, a large one is on the meta device, where nothing is allocated.
+    """
     if files:
         import_parts(fields)
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+    sizes = resolve(fields)
+    weights = sizes["n_layers"] * sizes["d_model"] * (4 * sizes["d_model"] + 3 * sizes["d_ff"])
+    where = torch.device("cpu" if weights <= SMALL else "meta")
+    with where, torch.random.fork_rng(devices=[]):
         return build_model(fields, vocab_size, files)
 
 

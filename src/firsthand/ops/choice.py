@@ -1,7 +1,8 @@
 """Choosing among the versions of an operation: by name, or by a rule whose answer is logged once."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -11,6 +12,31 @@ from torch import Tensor
 from firsthand.errors import UserError, suggest
 
 Version = TypeVar("Version", bound=Callable[..., Any])
+
+PREFERRED: dict[str, tuple[str, bool]] = {}
+"""By operation: the version that a run has chosen for its training steps, and whether the user insists on it."""
+
+
+@contextmanager
+def preferring(operation: str, version: str, forced: bool = False) -> Iterator[None]:
+    """Inside, training steps use this version of the operation where it can do what is asked; "auto": the rule's.
+
+    If it is forced, what it cannot do is an error.
+    """
+    before = dict(PREFERRED)
+    if version != "auto":
+        PREFERRED[operation] = version, forced
+    try:
+        yield
+    finally:
+        PREFERRED.clear()
+        PREFERRED.update(before)
+
+
+def preferred(operation: str, name: str, best: str, able: bool) -> tuple[str, str]:
+    """`name` and `best` as the run wishes: in the place of "auto" the forced version, or if it is `able` the better."""
+    wanted, forced = PREFERRED.get(operation, (best, False))
+    return wanted if forced and name == "auto" else name, wanted if able else best
 
 
 def version_for(operation: str, versions: Mapping[str, Version], name: str, best: str, like: Tensor) -> Version:

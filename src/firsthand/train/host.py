@@ -1,5 +1,8 @@
 """The machine: which device, how many threads."""
 
+import time
+from functools import cache
+
 import torch
 
 from firsthand.errors import UserError
@@ -28,3 +31,34 @@ def use_threads(threads: int | None) -> int:
     if threads is not None:
         torch.set_num_threads(threads)
     return torch.get_num_threads()
+
+
+CLEARLY = 1.5
+"""Fewer threads must be so many times as fast to be chosen: a busy moment must not decide over a run."""
+
+
+@cache
+def thread_rates(size: int = 512) -> dict[int, float]:
+    """FLOP/s of square fp32 products with torch's own number of threads, and with 1, 2, 4, ... fewer ones.
+
+    A container that may use one core of a machine where torch sees sixteen is many times as fast with one thread.
+    """
+    most = torch.get_num_threads()
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    best: dict[int, float] = {}
+    for count in [most, *(1 << power for power in range(16) if 1 << power < most)]:
+        torch.set_num_threads(count)
+        seconds = float("inf")
+        for _ in range(4):
+            start = time.perf_counter()
+            left @ right
+            seconds = min(seconds, time.perf_counter() - start)
+        best[count] = 2 * size**3 / seconds
+    torch.set_num_threads(most)
+    return best
+
+
+def best_threads(rates: dict[int, float]) -> int:
+    """The first of `rates`, unless another number is CLEARLY faster."""
+    first, fastest = next(iter(rates)), max(rates, key=lambda count: rates[count])
+    return fastest if rates[fastest] > CLEARLY * rates[first] else first

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from firsthand.errors import UserError
-from firsthand.ops.roof import matmul_rate
+from firsthand.ops.roof import bf16_gain
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORTH_IT = 1.3
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 def choose(precision: str, device: torch.device) -> str:
     """`precision`, or what suits the device if it is "auto"; the choice is logged.
 
-    CUDA: bf16 where the GPU has it, else fp16. CPU: bf16 only if a probe of a third of a second finds it clearly
-    faster (without the instructions it is up to 500 times slower, pytorch issue 146508). Else fp32.
+    CUDA: bf16 where the GPU has it, else fp16. CPU: bf16 only if a probe of some 30 ms finds it clearly faster
+    (without the instructions it is up to 500 times slower, pytorch issue 146508). Else fp32.
     """
     if precision == "fp16" and device.type != "cuda":
         raise UserError(f"train.precision=fp16 needs CUDA; this run is on {device.type}. Use auto, bf16 or fp32.")
@@ -31,9 +31,9 @@ def choose(precision: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     if device.type != "cpu":
         return "fp32"
-    single, half = matmul_rate(torch.float32), matmul_rate(torch.bfloat16)
-    chosen = "bf16" if half > WORTH_IT * single else "fp32"
-    logger.info("matmul in fp32 %.0f GFLOP/s, in bf16 %.0f: training in %s", single / 1e9, half / 1e9, chosen)
+    gain = bf16_gain()
+    chosen = "bf16" if gain > WORTH_IT else "fp32"
+    logger.info("matrix products in bf16 are %.2g times as fast as in fp32: training in %s", gain, chosen)
     return chosen
 
 

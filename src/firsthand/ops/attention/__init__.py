@@ -10,9 +10,14 @@ from firsthand.errors import UserError
 from firsthand.ops.attention import banded, product, sdpa
 from firsthand.ops.attention.mask import Mask, causal_mask
 from firsthand.ops.attention.reference import attention as _definition
-from firsthand.ops.choice import version_for
+from firsthand.ops.choice import preferred, version_for
 
 __all__ = ["VERSIONS", "attention", "causal_mask", "choose"]
+
+_has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+AMX = bool(_has_amx()) and torch.backends.cpu.get_cpu_capability() == "AVX512"
+"""Whether torch uses Intel's matrix unit, for which its flash kernels lay out bf16. Set ATEN_CPU_CAPABILITY=avx2 and
+they fail, so that the name of the vectors is asked too."""
 
 
 def _reference(
@@ -75,6 +80,10 @@ def attention(
     query, key, value = _exact_if_single(query, key, value)
     explicit = dropout > 0 or softcap is not None or sinks is not None
     in_band = window if window is not None and banded.can(query, key, mask, bias) else None
+    training, uneven = torch.is_grad_enabled(), query.shape[3] != value.shape[3]
+    best = choose(query.device.type, query.dtype, query.shape[2], explicit, in_band, uneven, training)
+    if training:
+        version, best = preferred("attention", version, best, able=not explicit and in_band is None)
     if version == "sdpa" and (softcap is not None or sinks is not None):
         raise UserError("The sdpa version of attention has no softcap and no sinks. Use version product.")
     if version == "reference" and dropout > 0:
@@ -84,8 +93,6 @@ def attention(
             "The banded version of attention needs a window, causal=True and as many queries as keys, and has no "
             "visible and no bias. Use version product."
         )
-    uneven = query.shape[3] != value.shape[3]
-    best = choose(query.device.type, query.dtype, query.shape[2], explicit, in_band, uneven)
     run = version_for("attention", VERSIONS, version, best, query)
     scale = query.shape[3] ** -0.5 if scale is None else scale
     return run(query, key, value, mask, scale, bias, softcap, sinks, dropout).to(dtype)
@@ -105,12 +112,16 @@ def choose(
     explicit: bool = False,
     window: int | None = None,
     uneven: bool = False,
+    training: bool = True,
+    amx: bool = AMX,
 ) -> str:
     """The fastest version for queries of this kind; `explicit`: the scores themselves are needed (softcap, sinks,
-    dropout); `window`: given where the banded version can do it; `uneven`: values are not as wide as keys.
+    dropout); `window`: given where the banded version can do it; `uneven`: values are not as wide as keys;
+    `training`: gradients are wanted; `amx`: the CPU has that unit.
 
     On a CPU torch's flash kernels win in fp32 at every length. In bf16 they are slow, and the plain product wins until
-    the scores no longer fit the cache; likewise, though sooner, where values must be widened for them. A single
+    the scores no longer fit the cache; likewise, though sooner, where values must be widened for them. With AMX flash
+    is 1.3 to 5 times as fast forward (T = 128 to 2048), its backward pass as slow as elsewhere until T = 512. A single
     query in bf16 is answered in fp32: with one more key at every step of decoding the product would make a new kernel
     each time (0.4 ms), and flash takes 1.5 to 7 times as long as in fp32, casts included. From two windows
     on, and for more than a few blocks, a band is cheaper than the square. `python -m benchmarks attention` measures
@@ -118,5 +129,6 @@ def choose(
     """
     if window is not None and query_length >= max(2 * window, 128):
         return "banded"
-    longest = 0 if device != "cpu" else 1024 if dtype.itemsize < 4 else 256 if uneven else 0
+    in_bf16 = 1024 if not amx else 512 if training else 0
+    longest = 0 if device != "cpu" else in_bf16 if dtype.itemsize < 4 else 256 if uneven else 0
     return "product" if explicit or query_length <= longest else "sdpa"

@@ -1,12 +1,13 @@
 """AdamW: Adam with decoupled weight decay."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from firsthand.train.optimizers.descent import Descent, kept
+from firsthand.train.optimizers.descent import Descent, Light, kept
 from firsthand.train.optimizers.groups import NamedParameters, parameter_groups, width_rates
 
 
@@ -19,11 +20,48 @@ def adamw(
     cautious: bool = False,
     width_ratio: float = 1.0,
 ) -> Optimizer:
-    """AdamW (Loshchilov & Hutter 2019, algorithm 2): torch's fused one, or ours where decay is to be cautious."""
+    """AdamW (Loshchilov & Hutter 2019, algorithm 2): torch's fused kernel, or ours if decay is to be cautious."""
     groups = width_rates(parameter_groups(named_parameters, weight_decay), lr, hidden=1 / width_ratio)
     if cautious:
         return Descent(groups, rule, cautious, betas=(betas[0], betas[1]), eps=eps)
-    return torch.optim.AdamW(groups, betas=(betas[0], betas[1]), eps=eps, fused=True)
+    return FusedAdamW(groups, {"betas": (betas[0], betas[1]), "eps": eps})
+
+
+class FusedAdamW(Light):
+    """torch's kernel, which passes over each weight once; the same numbers and states as torch.optim.AdamW(fused=True).
+
+    Groups hold `lr`, `betas`, `eps` and `weight_decay`, or `settings` has them. All weights are on one device.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], settings: dict[str, Any]) -> None:
+        super().__init__(groups, settings)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None, "the loop computes the gradients"
+        for group in self.param_groups:
+            weights = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not weights:
+                continue
+            gradients, states = [parameter.grad for parameter in weights], [self.state[p] for p in weights]
+            steps = kept(states, "step", [weight.new_zeros((), dtype=torch.float32) for weight in weights])
+            means, squares = kept(states, "exp_avg", weights), kept(states, "exp_avg_sq", weights)
+            torch._foreach_add_(steps, 1.0)
+            torch._fused_adamw_(
+                weights,
+                gradients,
+                means,
+                squares,
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 def rule(gradients: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]) -> list[Tensor]:

@@ -1,5 +1,6 @@
 """The step that our own optimizers share: a rule turns gradients into directions, and the weights go there."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -11,7 +12,21 @@ Rule: TypeAlias = Callable[[list[Tensor], list[dict[str, Any]], dict[str, Any]],
 """(gradients, the state of each parameter, the group's settings) -> directions; keeps what it needs in the states."""
 
 
-class Descent(Optimizer):
+class Light(Optimizer):
+    """torch's optimizer without its compiler, which it loads (1.2 s of one core) to say that it is not to be compiled.
+
+    The two methods that do so are called as torch wrote them, undecorated; a `step` of torch's own optimizers does it
+    too, so that ours are written out.
+    """
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        inspect.unwrap(Optimizer.add_param_group)(self, param_group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        inspect.unwrap(Optimizer.zero_grad)(self, set_to_none)
+
+
+class Descent(Light):
     """weight - lr · (rule's direction + weight_decay · weight), for each parameter that has a gradient.
 
     With `cautious`, decay acts only on coordinates that the direction moves towards zero anyway, so that it never

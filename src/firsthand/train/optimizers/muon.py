@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from firsthand.train.optimizers.descent import decay, kept
+from firsthand.train.optimizers.adamw import FusedAdamW
+from firsthand.train.optimizers.descent import Light, decay, kept
 from firsthand.train.optimizers.groups import NamedParameters, by_shape, is_hidden_matrix, parameter_groups
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -34,11 +35,11 @@ def orthogonalize(
     return x.mT if tall else x
 
 
-class Muon(Optimizer):
+class Muon(Light):
     """Nesterov momentum, orthogonalized, scaled by sqrt(max(1, rows / columns)); decoupled weight decay.
 
     Of a stack of matrices (experts) each is orthogonalized by itself.
-    The parameters in `others` go to torch's fused AdamW, which shares this optimizer's groups and state, so that a
+    The parameters in `others` go to fused AdamW, which shares this optimizer's groups and state, so that a
     checkpoint or a schedule sees one optimizer.
     """
 
@@ -56,7 +57,7 @@ class Muon(Optimizer):
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__([{"params": matrices}], defaults | {"iterations": iterations, "cautious": cautious})
         self.dtype = dtype
-        self.adamw = torch.optim.AdamW(others, fused=True) if others else None
+        self.adamw = FusedAdamW(others, {}) if others else None
         if self.adamw is not None:
             self.adamw.state = self.state
             self.param_groups.extend(self.adamw.param_groups)
