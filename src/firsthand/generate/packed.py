@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from firsthand.errors import UserError, suggest
+from firsthand.generate.native.library import library
+from firsthand.generate.native.program import Program, Unwritten, program_of
 from firsthand.model.language_model import LanguageModel
 from firsthand.ops.packed_linear import packed, packed_linear
 
@@ -27,7 +29,7 @@ class Product(nn.Module):
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.weight, self.bias = weight, bias
-        self.layout = packed(weight)
+        self.layout, self.dtype = packed(weight), weight.dtype
 
     def forward(self, x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "*rows d_out"]:
         return packed_linear(x, self.layout, self.bias)
@@ -44,7 +46,7 @@ class Joined(nn.Module):
             each.weight.new_zeros(each.out_features) if each.bias is None else each.bias for each in maps
         ]
         without = all(each.bias is None for each in maps)
-        self.layout = packed(torch.cat(weights))
+        self.layout, self.dtype = packed(torch.cat(weights)), weights[0].dtype
         self.bias = None if without else torch.cat(biases)
 
     def forward(self, x: Float[Tensor, "*rows d_in"]) -> tuple[Float[Tensor, "*rows _"], ...]:
@@ -52,7 +54,7 @@ class Joined(nn.Module):
 
 
 @torch.no_grad()
-def pack(model: LanguageModel, precision: str = "auto") -> LanguageModel:
+def pack(model: LanguageModel, precision: str = "auto", engine: str = "auto") -> LanguageModel:
     """A copy of the model for inference, which computes and remembers in `precision`.
 
     Linear maps are laid out for the machine (ops/packed_linear.py), and those that a part reads side by side are one
@@ -72,7 +74,19 @@ def pack(model: LanguageModel, precision: str = "auto") -> LanguageModel:
                 setattr(part, name, nn.Identity())
     if ready.unembedding is None:
         ready.unembedding = Product(ready.embedding.weight, None)
+    ready.program = _program(ready, engine)
     return ready
+
+
+def _program(model: LanguageModel, engine: str) -> Program | None:
+    """The instructions for the model's steps, where this machine and this model allow it; else None."""
+    if engine == "torch" or next(model.parameters()).device.type != "cpu" or library() is None:
+        return None
+    try:
+        return program_of(model)
+    except Unwritten as part:
+        logger.info("steps of %s are not written as instructions: torch computes them", part)
+        return None
 
 
 def choose(precision: str, model: LanguageModel) -> str:
