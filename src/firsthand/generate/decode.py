@@ -113,8 +113,7 @@ class Generation(Iterator[list[int | None]]):
             raise StopIteration
         with evaluating(self._model):
             # a full cache is also how everything begins
-            full = self._column == self._capacity
-            logits = self._prefill() if full else self._step()
+            logits = self._prefill() if self._column == self._capacity else self._step()
         ids = self._draw(logits.to(self._draw_device))
         self._last = ids.tolist()
         return self._record(self._last)

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,33 +26,51 @@ PATIENCE = 60
 logger = logging.getLogger(__name__)
 
 
+def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
+    return [(name, kind) for name in names.split()]
+
+
 class Instruction(ctypes.Structure):
     """As in step.c."""
 
-    _fields_ = (
-        *[(name, ctypes.c_int32) for name in ("kind", "layer", "x", "y", "z", "n", "m", "groups", "half", "flag")],
-        *[("a", ctypes.c_float), ("b", ctypes.c_float), ("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p)],
-    )
+    _fields_ = [
+        *_fields(ctypes.c_int32, "kind layer x y z n m groups half flag"),
+        *_fields(ctypes.c_float, "a b"),
+        *_fields(ctypes.c_void_p, "weight bias"),
+    ]
 
 
 class Text(ctypes.Structure):
     """As in step.c."""
 
-    _fields_ = (
-        *[(name, ctypes.c_void_p) for name in ("strips", "scores", "apart", "keys", "values", "tokens", "first")],
-        *[(name, ctypes.c_int32) for name in ("strip", "widest", "rows", "column", "capacity", "half", "threads")],
-    )
+    _fields_ = [
+        *_fields(ctypes.c_void_p, "strips scores apart keys values tokens first"),
+        *_fields(ctypes.c_int32, "strip widest rows column capacity half threads"),
+    ]
+
+
+class Unavailable(Exception):
+    """Why steps cannot be computed by instructions here, or for this model."""
+
+
+def library() -> ctypes.CDLL:
+    """The library with its function `step`. The first time on a machine it takes a second or two. Unavailable says why
+    nothing compiles it."""
+    found = _loaded()
+    if isinstance(found, str):
+        raise Unavailable(found)
+    return found
 
 
 @cache
-def library() -> ctypes.CDLL | None:
-    """The library with its function `step`; None where nothing compiles it, and the log says why. The first time on a
-    machine it takes about a second."""
+def _loaded() -> ctypes.CDLL | str:
+    """The library, or what stands in the way."""
     try:
         compiled = ctypes.CDLL(str(_compiled()))
+    except subprocess.CalledProcessError as error:
+        return f"step.c is not compiled: {error.stderr.decode(errors='replace').strip() or error}"
     except (OSError, subprocess.SubprocessError) as error:
-        logger.info("step.c cannot be compiled here (%s): torch writes", error)
-        return None
+        return f"step.c is not compiled: {error}"
     compiled.step.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
     compiled.step.restype = None
     return compiled

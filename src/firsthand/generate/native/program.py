@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from firsthand.generate.native.library import Instruction
+from firsthand.generate.native.library import Instruction, Unavailable
 from firsthand.model.block import Block
 from firsthand.model.ffns.activations import ACTIVATIONS
 from firsthand.model.ffns.gated import Gated
@@ -24,10 +24,6 @@ from firsthand.model.value_embedding import PlainValues
 KINDS = ("embed", "place", "rms_norm", "layer_norm", "product", "rotate", "attend", "activate", "mix", "cap")
 BENDS = ("identity", "gelu", "gelu_tanh", "relu", "relu2", "silu")
 """Both in the order of step.c."""
-
-
-class Unwritten(Exception):
-    """A part for which there is no instruction; says which."""
 
 
 @dataclass
@@ -57,7 +53,9 @@ class Program:
     def add(self, kind: str, *, weight: Tensor | None = None, bias: Tensor | None = None, **fields: Any) -> None:
         """One more instruction; a weight in fp32 or bf16, a bias in any precision."""
         half = weight is not None and weight.dtype == torch.bfloat16
-        pointers = [None if each is None else self._keep(each) for each in (weight, None if bias is None else bias.float())]
+        pointers = [
+            None if each is None else self._keep(each) for each in (weight, None if bias is None else bias.float())
+        ]
         self.instructions.append(
             Instruction(kind=KINDS.index(kind), half=half, weight=pointers[0], bias=pointers[1], **fields)
         )
@@ -68,7 +66,7 @@ class Program:
 
 
 def program_of(model: LanguageModel) -> Program:
-    """The step of a packed model. Unwritten names the first part that is none of the plain ones."""
+    """The step of a packed model. Unavailable names the first part that is none of the plain ones."""
     program, d_model = Program(vocab_size=model.vocab_size), model.embedding.embedding_dim
     x, first, normed = (program.room(name, d_model) for name in ("stream", "first", "normed"))
     program.add("embed", weight=model.embedding.weight, y=x, n=d_model)
@@ -103,7 +101,7 @@ def _attend(program: Program, mixer: Any, layer: int, x: int, y: int, share: flo
     _only(mixer.position, Rope, LearnedPosition, NoPosition)
     _only(mixer.value_embedding, PlainValues)
     if mixer.lookup.softcap is not None or mixer.lookup.sinks is not None or mixer.reach["window"] is not None:
-        raise Unwritten("attention with a window, softcap or sinks")
+        raise Unavailable("attention with a window, a softcap or sinks has no instruction")
     heads, kv_heads, n = mixer.n_heads, mixer.n_kv_heads, mixer.d_head
     program.groups = max(program.groups, kv_heads)
     found, looked_up = program.room("found", (heads + 2 * kv_heads) * n), program.room("looked up", heads * n)
@@ -140,10 +138,17 @@ def _multiply(program: Program, module: Any, maps: list[Any], x: int, y: int, sh
     program.maps[len(program.instructions)] = (module, len(maps))
     for each in maps:
         if each.in_features % 2:
-            raise Unwritten("a map of an odd number of channels")
+            raise Unavailable("a map of an odd number of channels has no instruction")
         program.add(
-            "product", weight=each.weight, bias=each.bias, x=x, y=y, n=each.out_features, m=each.in_features,
-            flag=share is not None, a=share or 0.0,
+            "product",
+            weight=each.weight,
+            bias=each.bias,
+            x=x,
+            y=y,
+            n=each.out_features,
+            m=each.in_features,
+            flag=share is not None,
+            a=share or 0.0,
         )
         y += each.out_features
 
@@ -154,14 +159,15 @@ def _normalize(program: Program, norm: Any, x: int, y: int, n: int) -> None:
     program.add(kind, weight=norm.gain.float(), bias=bias, x=x, y=y, n=n, groups=1, a=norm.eps)
 
 
-def _share(residual: Residual) -> float:
+def _share(residual: Any) -> float:
     """How much of what a part says is added to the stream."""
     if not isinstance(residual, Scaled):
         return 1.0
-    return residual.constant * (1.0 if residual.scale is None else float(residual.scale))
+    share: float = residual.constant * (1.0 if residual.scale is None else float(residual.scale))
+    return share
 
 
 def _only(part: Any, *known: type) -> None:
     """A subclass may compute something else."""
     if type(part) not in known:
-        raise Unwritten(type(part).__name__)
+        raise Unavailable(f"{type(part).__name__} has no instruction")

@@ -36,15 +36,24 @@ class Rows:
         widest = max(each.m for each in program.instructions)
         self.apart = np.empty((torch.get_num_threads(), rows, widest), np.float32)
         self.text = Text(
-            self.strips.data_ptr(), self.scores.ctypes.data, self.apart.ctypes.data, ctypes.addressof(self.keys),
-            ctypes.addressof(self.values), self.tokens.ctypes.data, self.first.ctypes.data, program.strip, widest, rows,
-            column, capacity, states[0].keys.dtype == torch.bfloat16, 1,
+            self.strips.data_ptr(),
+            self.scores.ctypes.data,
+            self.apart.ctypes.data,
+            ctypes.addressof(self.keys),
+            ctypes.addressof(self.values),
+            self.tokens.ctypes.data,
+            self.first.ctypes.data,
+            program.strip,
+            widest,
+            rows,
+            column,
+            capacity,
+            states[0].keys.dtype == torch.bfloat16,
+            1,
         )
         self.logits = self.strips[:, program.logits : program.logits + program.vocab_size]
         self.address = ctypes.addressof(self.text)
-        compiled = library()
-        assert compiled is not None, "a program is made where there is a library"
-        self.run = compiled.step
+        self.run = library().step
         self.products = self._products() if rows > FEW else []
 
     def step(self, ids: list[int]) -> Float[Tensor, "rows vocab_size"]:

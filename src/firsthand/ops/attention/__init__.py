@@ -1,6 +1,7 @@
 """Attention: one function, four versions, and the rule that chooses among them."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -85,10 +86,17 @@ def attention(
             "visible and no bias. Use version product."
         )
     uneven = query.shape[3] != value.shape[3]
-    best = choose(query.device.type, query.dtype, query.shape[2], explicit, in_band, uneven)
+    tiles = query.dtype == torch.bfloat16 and not torch.is_grad_enabled() and has_tiles()
+    best = choose(query.device.type, query.dtype, query.shape[2], explicit, in_band, uneven, tiles)
     run = version_for("attention", VERSIONS, version, best, query)
     scale = query.shape[3] ** -0.5 if scale is None else scale
     return run(query, key, value, mask, scale, bias, softcap, sinks, dropout).to(dtype)
+
+
+@cache
+def has_tiles() -> bool:
+    """Whether this CPU multiplies tiles of bf16 (AMX)."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def _exact_if_single(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,18 +113,21 @@ def choose(
     explicit: bool = False,
     window: int | None = None,
     uneven: bool = False,
+    tiles: bool = False,
 ) -> str:
     """The fastest version for queries of this kind; `explicit`: the scores themselves are needed (softcap, sinks,
-    dropout); `window`: given where the banded version can do it; `uneven`: values are not as wide as keys.
+    dropout); `window`: given where the banded version can do it; `uneven`: values are not as wide as keys; `tiles`:
+    nothing is learned, in bf16, on a CPU with AMX.
 
     On a CPU torch's flash kernels win in fp32 at every length. In bf16 they are slow, and the plain product wins until
     the scores no longer fit the cache; likewise, though sooner, where values must be widened for them. A single
     query in bf16 is answered in fp32: with one more key at every step of decoding the product would make a new kernel
     each time (0.4 ms), and flash takes 1.5 to 7 times as long as in fp32, casts included. From two windows
     on, and for more than a few blocks, a band is cheaper than the square. `python -m benchmarks attention` measures
-    all that. On a GPU SDPA itself picks the best kernel.
+    all that. On a GPU SDPA itself picks the best kernel. With AMX flash has packed products in bf16: forward it takes
+    a third of the product's time at 512 tokens.
     """
     if window is not None and query_length >= max(2 * window, 128):
         return "banded"
-    longest = 0 if device != "cpu" else 1024 if dtype.itemsize < 4 else 256 if uneven else 0
+    longest = 0 if device != "cpu" or (tiles and not uneven) else 1024 if dtype.itemsize < 4 else 256 if uneven else 0
     return "product" if explicit or query_length <= longest else "sdpa"
