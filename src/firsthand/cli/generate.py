@@ -40,12 +40,8 @@ def generate(
     precision: Annotated[
         str, typer.Option(help="fp32; bf16: twice as fast for large models; auto: bf16 for these.")
     ] = "auto",
-    engine: Annotated[
-        str, typer.Option(help="native: compiled steps, several times as fast; torch; auto: native where it can be.")
-    ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads. Absent: as many as a short trial likes best.")
-    ] = None,
+    engine: Annotated[str, typer.Option(help="native: compiled steps; torch; auto: native where it can be.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads. Absent: what a short trial likes best.")] = None,
     json: Json = False,
 ) -> None:
     """Continue a text with a trained model, as it comes."""

@@ -69,6 +69,7 @@ def program_of(model: LanguageModel) -> Program:
     """The step of a packed model. Unavailable names the first part that is none of the plain ones."""
     program, d_model = Program(vocab_size=model.vocab_size), model.embedding.embedding_dim
     x, first, normed = (program.room(name, d_model) for name in ("stream", "first", "normed"))
+    _only(model, LanguageModel)
     program.add("embed", weight=model.embedding.weight, y=x, n=d_model)
     _only(model.position, Rope, LearnedPosition, NoPosition)
     if isinstance(model.position, LearnedPosition):
