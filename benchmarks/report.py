@@ -25,6 +25,7 @@ NAMES = [
     "versions",
     "step",
     "decode",
+    "llama_cpp",
     "gpu",
     "optimizer",
     "corpus",
@@ -38,7 +39,7 @@ NAMES = [
 ]
 FLAGS = {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "avx512_fp16", "asimd", "bf16", "sve"}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-PEERS = ("transformers", "tokenizers", "tiktoken")
+PEERS = ("transformers", "tokenizers", "tiktoken", "llama-cpp-python")
 MOVED = 0.05
 """A roof that moves by more than this share says that the machine was not quiet."""
 

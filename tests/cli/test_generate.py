@@ -12,7 +12,7 @@ from firsthand import checkpoint
 from firsthand.assemble import description, make_model
 from firsthand.cli import main
 from firsthand.config import Config
-from firsthand.model.language_model import LanguageModel
+from firsthand.generate import decode
 from firsthand.tokens import TOKENIZERS
 
 PARTS = Path(__file__).parents[1] / "parts"
@@ -55,12 +55,12 @@ def own(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def never_ending(monkeypatch):
     """A model that has learnt nothing would end its text anywhere."""
-    head = LanguageModel.head
+    draw = decode.sample
 
-    def without_end(self, x):
-        return head(self, x).index_fill(1, torch.tensor([self.vocab_size - 1]), -100.0)
+    def without_end(logits, **settings):
+        return draw(logits.index_fill(1, torch.tensor([logits.shape[1] - 1]), -100.0), **settings)
 
-    monkeypatch.setattr(LanguageModel, "head", without_end)
+    monkeypatch.setattr(decode, "sample", without_end)
 
 
 @pytest.fixture

@@ -40,14 +40,13 @@ def generate(
     precision: Annotated[
         str, typer.Option(help="fp32; bf16: twice as fast for large models; auto: bf16 for these.")
     ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads. Absent: as many as a short trial likes best.")
-    ] = None,
+    engine: Annotated[str, typer.Option(help="native: compiled steps; torch; auto: native where it can be.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads. Absent: what a short trial likes best.")] = None,
     json: Json = False,
 ) -> None:
     """Continue a text with a trained model, as it comes."""
     from firsthand.assemble import load
-    from firsthand.generate.packed import check_precision, pack
+    from firsthand.generate.packed import check_engine, check_precision, pack
     from firsthand.generate.sampling import Sampling, check
     from firsthand.generate.threads import check_threads
 
@@ -56,12 +55,13 @@ def generate(
     )
     check(max_tokens=max_tokens, **sampling)  # all of them before the model is loaded
     check_precision(precision)
+    check_engine(engine)
     check_threads(threads)
     prompts = _read(prompt or [""])
     chosen = secrets.randbits(31) if seed is None else seed
     model, tokenizer = load(run, device=device, parts=parts or [])
     settings = {"max_tokens": max_tokens, "stop": stop or [], "seed": chosen, **sampling}
-    completions, seconds = _write_all(pack(model, precision), tokenizer, prompts, threads, json, settings)
+    completions, seconds = _write_all(pack(model, precision, engine), tokenizer, prompts, threads, json, settings)
     _end(completions, model.context_length, chosen, seconds, json)
 
 

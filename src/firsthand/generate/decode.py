@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from firsthand.errors import UserError
+from firsthand.generate.native.rows import Rows
 from firsthand.generate.sampling import Sampling, check, keyed_uniform, sample
 from firsthand.model.language_model import LanguageModel
 from firsthand.types import Place, State
@@ -99,7 +100,8 @@ class Generation(Iterator[list[int | None]]):
         self._noise: Tensor | None = None
         self._noise_used = 0
         self._seen: Tensor | None = None
-        self._last: Tensor
+        self._last: list[int]
+        self._written: Rows | None = None
 
     def stop(self, row: int) -> None:
         """The caller has seen enough of this row."""
@@ -111,10 +113,10 @@ class Generation(Iterator[list[int | None]]):
             raise StopIteration
         with evaluating(self._model):
             # a full cache is also how everything begins
-            logits = self._prefill() if self._column == self._capacity else self._forward(self._last)
+            logits = self._prefill() if self._column == self._capacity else self._step()
         ids = self._draw(logits.to(self._draw_device))
-        self._last = ids.unsqueeze(1).to(self._device)
-        return self._record(ids.tolist())
+        self._last = ids.tolist()
+        return self._record(self._last)
 
     def _prefill(self) -> Float[Tensor, "batch vocab_size"]:
         """Read the windows of all living rows into fresh states; rows that outgrew the context slide first."""
@@ -143,7 +145,18 @@ class Generation(Iterator[list[int | None]]):
                 "The model's scores are not numbers (NaN), so there is nothing to draw from. Its weights come from a "
                 "training run that diverged: generate from an earlier checkpoint, or train with a lower learning rate."
             )
+        program = getattr(self._model, "program", None)
+        if program is not None:
+            padding = [width - len(window) for window in windows]
+            self._written = Rows(program, self._states, padding, width)
         return logits
+
+    def _step(self) -> Float[Tensor, "batch vocab_size"]:
+        """Logits after the tokens that were drawn last."""
+        if self._written is not None:
+            self._column += 1
+            return self._written.step(self._last)
+        return self._forward(torch.tensor(self._last, device=self._device).unsqueeze(1))
 
     def _places(self, padding: list[int]) -> Place:
         """Position and document of every column up to the capacity, for rows with so many columns of padding."""

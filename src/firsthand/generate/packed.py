@@ -9,10 +9,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from firsthand.errors import UserError, suggest
+from firsthand.generate.native.library import Unavailable, library
+from firsthand.generate.native.program import Program, program_of
 from firsthand.model.language_model import LanguageModel
 from firsthand.ops.packed_linear import packed, packed_linear
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+ENGINES = ("auto", "native", "torch")
 LARGE = 50_000_000
 """From so many parameters on "auto" is bf16: then most of a step goes by in reading weights, and half as many bytes
 take half the time. Smaller models gain a sixth at most, which is not worth texts other than those of fp32."""
@@ -27,7 +30,7 @@ class Product(nn.Module):
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.weight, self.bias = weight, bias
-        self.layout = packed(weight)
+        self.layout, self.dtype = packed(weight), weight.dtype
 
     def forward(self, x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "*rows d_out"]:
         return packed_linear(x, self.layout, self.bias)
@@ -44,7 +47,7 @@ class Joined(nn.Module):
             each.weight.new_zeros(each.out_features) if each.bias is None else each.bias for each in maps
         ]
         without = all(each.bias is None for each in maps)
-        self.layout = packed(torch.cat(weights))
+        self.layout, self.dtype = packed(torch.cat(weights)), weights[0].dtype
         self.bias = None if without else torch.cat(biases)
 
     def forward(self, x: Float[Tensor, "*rows d_in"]) -> tuple[Float[Tensor, "*rows _"], ...]:
@@ -52,15 +55,18 @@ class Joined(nn.Module):
 
 
 @torch.no_grad()
-def pack(model: LanguageModel, precision: str = "auto") -> LanguageModel:
+def pack(model: LanguageModel, precision: str = "auto", engine: str = "auto") -> LanguageModel:
     """A copy of the model for inference, which computes and remembers in `precision`.
 
     Linear maps are laid out for the machine (ops/packed_linear.py), and those that a part reads side by side are one
     product. Scores are those of the model in that precision, to rounding. Weights that need no cast are shared with the
     model, so pack again after training. `precision` is one of PRECISIONS, or "auto": bf16 for a large model where the
-    machine has bf16, else fp32; the choice is logged. UserError for another.
+    machine has bf16, else fp32; the choice is logged. `engine` is one of ENGINES: "native" computes the steps after the
+    prompt by compiled instructions (generate/native), "auto" does where it can. UserError for another name, and for
+    "native" where that is not possible.
     """
-    ready = _cast(model, PRECISIONS[choose(precision, model)])
+    check_engine(engine)
+    ready: Any = _cast(model, PRECISIONS[choose(precision, model)])
     for part in list(ready.modules()):
         readers: tuple[str, ...] = getattr(part, "readers", ())
         if readers:
@@ -72,7 +78,25 @@ def pack(model: LanguageModel, precision: str = "auto") -> LanguageModel:
                 setattr(part, name, nn.Identity())
     if ready.unembedding is None:
         ready.unembedding = Product(ready.embedding.weight, None)
-    return ready
+    ready.program = _program(ready, engine)
+    packed_model: LanguageModel = ready
+    return packed_model
+
+
+def _program(model: LanguageModel, engine: str) -> Program | None:
+    """The instructions for the model's steps; None where torch computes them. UserError if that was not asked for."""
+    if engine == "torch":
+        return None
+    try:
+        if next(model.parameters()).device.type != "cpu":
+            raise Unavailable("the model is not on a CPU")
+        library()
+        return program_of(model)
+    except Unavailable as reason:
+        if engine == "native":
+            raise UserError(f"The native engine cannot write with this model: {reason}. Use auto or torch.") from None
+        logger.info("torch computes the steps: %s", reason)
+        return None
 
 
 def choose(precision: str, model: LanguageModel) -> str:
@@ -92,6 +116,12 @@ def check_precision(precision: str) -> None:
     if precision not in ("auto", *PRECISIONS):
         known = suggest(precision, ("auto", *PRECISIONS))
         raise UserError(f"There is no precision {precision!r} to generate in. {known}")
+
+
+def check_engine(engine: str) -> None:
+    """UserError unless it is one of ENGINES."""
+    if engine not in ENGINES:
+        raise UserError(f"There is no engine {engine!r} to generate with. {suggest(engine, ENGINES)}")
 
 
 def _has_bf16(device: torch.device) -> bool:

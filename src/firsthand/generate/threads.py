@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from firsthand.errors import UserError
+from firsthand.generate.decode import generate
 from firsthand.model.language_model import LanguageModel
-from firsthand.types import Place
 
 TRIES = 4
 """Steps that are timed with each number of threads; the fastest counts."""
@@ -56,17 +56,12 @@ def fastest(model: LanguageModel, rows: int = 1) -> int:
     return best
 
 
-@torch.inference_mode()
 def _step_seconds(model: LanguageModel, rows: int, threads: int) -> float:
     torch.set_num_threads(threads)
-    ids = torch.zeros((rows, 1), dtype=torch.long)
-    length = min(TRIES + 1, model.context_length)
-    states, best = model.initial_states(rows, length), float("inf")
-    for index in range(length):  # the first step also wakes the threads
-        place = Place.of(ids, index)
+    steps = generate(model, [[0]] * rows, min(TRIES + 1, model.context_length), temperature=0.0)
+    seconds = []
+    while not all(steps.finish):
         start = time.perf_counter()
-        x, after, _ = model.trunk(model.embed(ids, place), place, states)
-        model.head(x[:, -1])
-        best = min(best, time.perf_counter() - start) if index or length == 1 else best
-        states = after or states
-    return best
+        next(steps)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:] or seconds)  # the first reads the prompt, and wakes the threads

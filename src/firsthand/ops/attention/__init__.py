@@ -129,6 +129,6 @@ def choose(
     """
     if window is not None and query_length >= max(2 * window, 128):
         return "banded"
-    in_bf16 = 1024 if not amx else 512 if training else 0
+    in_bf16 = 1024 if not amx else 512 if training or uneven else 0
     longest = 0 if device != "cpu" else in_bf16 if dtype.itemsize < 4 else 256 if uneven else 0
     return "product" if explicit or query_length <= longest else "sdpa"

@@ -19,6 +19,8 @@ def rms_norm(
         return y
     if by_hand and x.numel() == x.shape[-1] and type(x) is Tensor:  # a subclass (for counting) may hold no numbers
         return _row(x, gain, eps)
+    if by_hand:
+        return _rows(x, gain, eps)
     return F.rms_norm(x, x.shape[-1:], None if gain is None else gain.to(x.dtype), eps)
 
 
@@ -28,6 +30,15 @@ def _row(x: Tensor, gain: Tensor | None, eps: float) -> Tensor:
     square = float(torch.linalg.vector_norm(x, dtype=exact)) ** 2
     unit: Tensor = x * (square / x.shape[-1] + eps) ** -0.5
     return unit if gain is None else unit.mul_(gain)
+
+
+def _rows(x: Tensor, gain: Tensor | None, eps: float) -> Tensor:
+    """Many rows, as a prompt has. F.rms_norm takes 1.5 to 7 times as long on a CPU, in fp32 as in bf16."""
+    exact = torch.promote_types(x.dtype, torch.float32)
+    wide = x.to(exact)
+    length: Tensor = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    unit = wide * length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    return (unit if gain is None else unit.mul_(gain)).to(x.dtype)
 
 
 class _RMSNorm(torch.autograd.Function):

@@ -1,0 +1,1 @@
+"""Writing one token after another without torch: a model as a list of instructions, and who carries them out."""
