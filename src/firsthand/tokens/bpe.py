@@ -208,8 +208,8 @@ class BPETokenizer(TableTokenizer):
         short = [len(piece) <= LONG for piece in pieces]
         if sum(short) < MANY:
             return super().encode_pieces(pieces, dtype)
-        batch = iter(self._batch.encode([to_bytes(piece) for piece, fits in zip(pieces, short, strict=True) if fits], dtype))
-        one = super().encode_pieces
+        many = [to_bytes(piece) for piece, fits in zip(pieces, short, strict=True) if fits]
+        batch, one = iter(self._batch.encode(many, dtype)), super().encode_pieces
         return [next(batch) if fits else one([piece], dtype)[0] for piece, fits in zip(pieces, short, strict=True)]
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""BPE's merges in NumPy: `learn_merges` of bpe.py, the same merges in a third of the time.
+"""BPE's merges in NumPy: `learn_merges` of bpe.py, the same merges in half the time.
 
 A merge costs some fifty calls of NumPy however often its pair occurs, and of the pairs that come to be only those are
 noted that may still win: work goes in rounds, and a pair that occurs too rarely for this round waits for the next.

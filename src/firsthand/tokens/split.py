@@ -8,13 +8,10 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
 import regex
 
 BLOCK = 1 << 18
 """Characters that are cut at once."""
-COUNTED = 1 << 18
-"""Different chunks that are counted before their pieces are: about 40 MB."""
 
 
 class Cut(NamedTuple):
@@ -77,22 +74,15 @@ class Split:
 
     def count(self, texts: Iterable[str]) -> Counter[str]:
         """How often each piece occurs in all `texts`."""
-        pieces: Counter[str] = Counter()
         chunks: Counter[str] = Counter()
         for text in texts:
             for block in self.chunks(text):
                 chunks.update(block)
-                if len(chunks) > COUNTED:
-                    self._add(chunks, pieces)
-                    chunks.clear()
-        self._add(chunks, pieces)
+        pieces: Counter[str] = Counter()
+        for chunk, count in chunks.items():
+            for piece in self.pieces(chunk):
+                pieces[piece] += count
         return pieces
-
-    def _add(self, chunks: Counter[str], pieces: Counter[str]) -> None:
-        for cut in self.cut(chunks):
-            times = np.repeat([chunks[chunk] for chunk in cut.chunks], cut.counts)
-            for piece, n in zip(cut.pieces, times.tolist(), strict=True):
-                pieces[piece] += n
 
     def to_json(self) -> dict[str, Any]:
         """The `pre_tokenizer` of tokenizer.json."""
