@@ -1,6 +1,7 @@
 """Many texts to arrays of ids, as fast as we can: the same ids as `encode`, from memory wherever a stretch recurs.
 
-A text is cut into coarse chunks; each chunk's ids are looked up, and worked out only where the chunk is new. Large inputs go to one process a core. Measured beside tiktoken and Hugging Face in docs/tokenizers.md.
+A text is cut into coarse chunks; each chunk's ids are looked up, and worked out only where the chunk is new. Large
+inputs go to one process a core. Measured beside tiktoken and Hugging Face in docs/tokenizers.md.
 """
 
 import functools

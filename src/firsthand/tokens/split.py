@@ -1,4 +1,4 @@
-"""A way to cut a text into pieces: what BPE or WordPiece works on, since no token ever crosses the border of a piece."""
+"""A way to cut a text into pieces: what BPE and WordPiece work on. No token ever crosses the border of a piece."""
 
 import re
 from collections import Counter
@@ -26,8 +26,8 @@ class Cut(NamedTuple):
 class Split:
     """`pattern` finds pieces; `coarse`, for the standard library's faster `re`, finds chunks: whole numbers of pieces.
 
-    `byte_level`: pieces are then taken as bytes. `built_in`: Hugging Face's step for bytes makes this split itself, with
-    its pattern (True) or without.
+    `byte_level`: pieces are then taken as bytes. `built_in`: Hugging Face's step for bytes makes this split itself,
+    with its pattern (True) or without.
     """
 
     name: str
