@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from itertools import islice
 
 import pytest
 import regex
@@ -22,7 +23,16 @@ def split(request):
 
 
 def _of_chunks(split, text, block=1 << 20):
-    return [piece for chunks in split.chunks(text, block) for chunk in chunks for piece in split.pieces(chunk)]
+    """All pieces of all chunks; a chunk's are had alone and together with the others', which must be the same."""
+    chunks = [chunk for chunks in split.chunks(text, block) for chunk in chunks]
+    together = {}
+    for lot in split.cut(dict.fromkeys(chunks)):
+        pieces = iter(lot.pieces)
+        together |= {chunk: list(islice(pieces, n)) for chunk, n in zip(lot.chunks, lot.counts, strict=True)}
+        assert next(pieces, None) is None
+    alone = {chunk: [piece for lot in split.cut([chunk]) for piece in lot.pieces] for chunk in together}
+    assert alone == together
+    return [piece for chunk in chunks for piece in together[chunk]]
 
 
 def test_pieces_join_to_the_text_and_chunks_are_whole_pieces(split, fuzzed):
@@ -38,11 +48,12 @@ def test_blocks_change_nothing(split, fuzzed, block):
     for _ in range(60):
         text = "".join(draw.choices(fuzzed, k=12))
         assert _of_chunks(split, text, block) == split.pieces(text) or split is WHOLE
-        assert "".join(chunk for chunks in split.chunks(text, block) for chunk in chunks) == text
 
 
 @settings(max_examples=300, deadline=None)
-@given(text=st.text(alphabet=" \n\r\t\x1c\x85\u3000aZé1'.!s_😀\u0301", max_size=25), block=st.integers(1, 12))
+@given(
+    text=st.text(alphabet=" \n\r\t\x0b\x0e\x0f\x1c\x85\u3000aZé1'.!s_😀\u0301", max_size=25), block=st.integers(1, 12)
+)
 def test_chunks_of_white_space_and_marks(text, block):
     for split in SPLITS.values():
         assert split is WHOLE or _of_chunks(split, text, block) == split.pieces(text)
@@ -56,6 +67,18 @@ def test_pieces_are_hugging_faces(split, fuzzed):
     other = pre_tokenizers.Split(tokenizers.Regex(split.pattern), "isolated")
     for text in fuzzed[::40]:
         assert split.pieces(text) == [piece for piece, _ in other.pre_tokenize_str(text)]
+
+
+def test_ascii_has_a_pattern_of_its_own(fuzzed):
+    """The standard library's `re` finds what `regex` finds by the pattern that the file has."""
+    draw = random.Random(4)
+    texts = [
+        "".join(draw.choices(" \n\r\tabZ09'.!_\x0b\x0c\x0e\x1c\x1f'sSllRE", k=draw.randrange(20)))
+        for _ in range(20_000)
+    ]
+    for split in (GPT2, CL100K):
+        for text in [*texts, *filter(str.isascii, fuzzed)]:
+            assert split.pieces(text) == regex.findall(split.pattern, text)
 
 
 def test_counts_are_of_pieces(split, plays):

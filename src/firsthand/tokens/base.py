@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -12,7 +13,8 @@ import numpy as np
 
 from firsthand.errors import UserError
 from firsthand.tokens import file
-from firsthand.tokens.splits import Split, split_of
+from firsthand.tokens.split import Split
+from firsthand.tokens.splits import split_of
 
 END_OF_TEXT = "<|endoftext|>"
 DEFAULT_SIZE = 8192
@@ -73,6 +75,10 @@ class TableTokenizer(ABC):
     @abstractmethod
     def encode_piece(self, piece: str) -> list[int]:
         """The ids of one piece of the split."""
+
+    def encode_pieces(self, pieces: Sequence[str], dtype: np.dtype[Any]) -> list[bytes]:
+        """The ids of each of many pieces, as the bytes of an array of `dtype`."""
+        return [array(dtype.char, self.encode_piece(piece)).tobytes() for piece in pieces]
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`: never a special one, even where the text spells its name."""

@@ -8,19 +8,27 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import count, pairwise
 from typing import Any
 
+import numpy as np
+
 from firsthand.errors import DamagedError, UserError, suggest
 from firsthand.tokens import file
 from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, check_size, special_names, to_bytes, with_end
+from firsthand.tokens.batch import Batch
 from firsthand.tokens.chain import END, Chain, Pair
-from firsthand.tokens.splits import CL100K, GPT2, Split, byte_level, split_of
+from firsthand.tokens.learner import Learner
+from firsthand.tokens.split import Split, byte_level
+from firsthand.tokens.splits import CL100K, GPT2, split_of
 
 ALPHABET = bytes.maketrans(file.BYTES, bytes(range(256)))
 """byte -> id: the first 256 ids are the bytes in GPT-2's order, which also decides ties."""
 LONG = 64
+MANY = 500
+"""So many pieces are encoded together in half the time that they take one by one."""
 NEVER = 1 << 62
 
 
@@ -156,6 +164,10 @@ class BPETokenizer(TableTokenizer):
         self.byte_ids = [ids[bytes([b])] for b in range(256)]
         self.merges = dict(merges)
 
+    @cached_property
+    def _batch(self) -> Batch:
+        return Batch(self.byte_ids, self.merges)
+
     @classmethod
     def of_merges(
         cls, merges: Sequence[Pair], special_tokens: Sequence[str] = (END_OF_TEXT,), split: Split = GPT2
@@ -184,13 +196,21 @@ class BPETokenizer(TableTokenizer):
         fixed = 256 + len(special_names(names, cut))
         size = check_size(vocab_size, fixed, sys.maxsize, "byte-level BPE")
         pieces = {to_bytes(piece): n for piece, n in cut.count(texts).items()}
-        merges = learn_merges(pieces, size - fixed)
+        merges = Learner({piece.translate(ALPHABET): n for piece, n in pieces.items()}).learn(size - fixed)
         check_size(vocab_size, fixed, fixed + len(merges), "byte-level BPE")
         return cls.of_merges(merges, names, cut)
 
     def encode_piece(self, piece: str) -> list[int]:
         ids = [self.byte_ids[byte] for byte in to_bytes(piece)]
         return (apply_merges_short if len(ids) <= LONG else apply_merges_long)(ids, self.merges)
+
+    def encode_pieces(self, pieces: Sequence[str], dtype: np.dtype[Any]) -> list[bytes]:
+        short = [len(piece) <= LONG for piece in pieces]
+        if sum(short) < MANY:
+            return super().encode_pieces(pieces, dtype)
+        many = [to_bytes(piece) for piece, fits in zip(pieces, short, strict=True) if fits]
+        batch, one = iter(self._batch.encode(many, dtype)), super().encode_pieces
+        return [next(batch) if fits else one([piece], dtype)[0] for piece, fits in zip(pieces, short, strict=True)]
 
     def to_json(self) -> dict[str, Any]:
         special = set(self.special_tokens.values())

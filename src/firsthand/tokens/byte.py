@@ -6,7 +6,8 @@ from typing import Any
 from firsthand.errors import DamagedError
 from firsthand.tokens import file
 from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, check_size, special_names, to_bytes, with_end
-from firsthand.tokens.splits import CHARACTERS, WHOLE, byte_level
+from firsthand.tokens.split import byte_level
+from firsthand.tokens.splits import CHARACTERS, WHOLE
 
 
 class ByteTokenizer(TableTokenizer):

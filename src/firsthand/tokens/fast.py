@@ -1,13 +1,13 @@
 """Many texts to arrays of ids, as fast as we can: the same ids as `encode`, from memory wherever a stretch recurs.
 
-A text is cut into coarse chunks by the standard library; each chunk's ids are looked up, and worked out only where the
-chunk is new. Large inputs go to one process a core. Measured beside tiktoken and Hugging Face in docs/tokenizers.md.
+A text is cut into coarse chunks; each chunk's ids are looked up, and worked out only where the chunk is new. Large
+inputs go to one process a core. Measured beside tiktoken and Hugging Face in docs/tokenizers.md.
 """
 
 import functools
 import json
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -15,49 +15,83 @@ from firsthand.text.pool import ordered_map
 from firsthand.tokens import TableTokenizer, Tokenizer, of_json
 
 REMEMBERED = 1 << 18
-"""Chunks in a memo: about 50 MB. Full, it starts anew."""
-LONGEST = 64
+"""Chunks in a memo before it is called old. Two such memos take about 100 MB."""
+LONGEST = 128
 """Characters: a longer chunk hardly comes twice."""
 BATCH = 1 << 20
+TOGETHER = 1 << 16
+"""Chunks whose new ones are learnt together, so that many short texts cost no more than a long one."""
 
 
-class _Memo(dict[str, bytes]):
-    """text -> ids as bytes; what is missing is worked out and kept."""
+class _Memo(dict[str, bytearray]):
+    """text -> ids as bytes. What is missing is an empty place, to be filled before it is read, and stands in `new`."""
 
-    def __init__(self, encode: Callable[[str], bytes]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._encode = encode
+        self.new: list[str] = []
+        self._old: dict[str, bytearray] = {}
 
-    def __missing__(self, text: str) -> bytes:
-        ids = self._encode(text)
-        if len(text) <= LONGEST:
-            if len(self) >= REMEMBERED:
-                self.clear()
-            self[text] = ids
-        return ids
+    def __missing__(self, text: str) -> bytearray:
+        place = self._old.pop(text, None)
+        if place is None:
+            place = bytearray()
+            self.new.append(text)
+        self[text] = place
+        return place
+
+    def settle(self) -> None:
+        """All places are filled. Forget long texts, and, of many, those that were not asked for since last time."""
+        for text in self.new:
+            if len(text) > LONGEST:
+                del self[text]
+        self.new = []
+        if len(self) > REMEMBERED:
+            self._old = self.copy()
+            self.clear()
 
 
 class Engine:
     """Encodes into arrays of uint16, or uint32 for more than 65,536 tokens, with a memo that lasts."""
 
     def __init__(self, tokenizer: TableTokenizer) -> None:
-        wide = tokenizer.vocab_size > 1 << 16
-        self.dtype = np.dtype(np.uint32 if wide else np.uint16)
-        code = "I" if wide else "H"
-        self._split = tokenizer.split
-        pieces = _Memo(lambda piece: array(code, tokenizer.encode_piece(piece)).tobytes())
-        self._chunks = _Memo(lambda chunk: b"".join(map(pieces.__getitem__, self._split.pieces(chunk))))
+        self.dtype = np.dtype(np.uint32 if tokenizer.vocab_size > 1 << 16 else np.uint16)
+        self._tokenizer = tokenizer
+        self._chunks, self._pieces = _Memo(), _Memo()
 
     def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
         """The ids of each text."""
-        arrays = []
-        look_up, cut = self._chunks.__getitem__, self._split.chunks
+        look_up = self._chunks.__getitem__
+        encoded: list[bytearray] = []
+        waiting: list[tuple[bytearray, list[bytearray]]] = []
+        size = 0
         for text in texts:
-            ids = bytearray()
-            for chunks in cut(text):
-                ids += b"".join(map(look_up, chunks))
-            arrays.append(np.frombuffer(ids, self.dtype))
-        return arrays
+            encoded.append(ids := bytearray())
+            for chunks in self._tokenizer.split.chunks(text):
+                waiting.append((ids, list(map(look_up, chunks))))
+                size += len(chunks)
+                if size >= TOGETHER:
+                    self._finish(waiting)
+                    waiting, size = [], 0
+        self._finish(waiting)
+        return [np.frombuffer(ids, self.dtype) for ids in encoded]
+
+    def _finish(self, waiting: list[tuple[bytearray, list[bytearray]]]) -> None:
+        """Learn the new chunks, all at once, then add the ids of each list of chunks to what stands beside it."""
+        lots = [
+            (cut, list(map(self._pieces.__getitem__, cut.pieces)))
+            for cut in self._tokenizer.split.cut(self._chunks.new)
+        ]
+        new = self._pieces.new
+        for piece, found in zip(new, self._tokenizer.encode_pieces(new, self.dtype), strict=True):
+            self._pieces[piece] += found
+        for cut, parts in lots:
+            left = iter(parts)
+            for chunk, count in zip(cut.chunks, cut.counts, strict=True):
+                self._chunks[chunk] += b"".join(islice(left, count))
+        for ids, parts in waiting:
+            ids += b"".join(parts)
+        self._pieces.settle()
+        self._chunks.settle()
 
 
 def encode_all(tokenizer: Tokenizer, texts: Iterable[str], workers: int | None = None) -> Iterator[np.ndarray]:
