@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from firsthand.data.shards import write_shards
 from firsthand.text import pool
 from firsthand.tokens import TOKENIZERS, fast
 from firsthand.tokens.char import CharTokenizer
@@ -25,6 +26,18 @@ def test_workers_change_nothing(trained, plays, monkeypatch):
         assert [array.tolist() for array in encode_all(trained, texts, workers=2)] == expected
     monkeypatch.setattr(pool, "PATIENCE", 1e9)
     assert [array.tolist() for array in encode_all(trained, iter(texts))] == expected
+
+
+def test_shards_are_the_same_bytes_whatever_the_workers(plays, tmp_path, monkeypatch):
+    monkeypatch.setattr(fast, "BATCH", 50_000)
+    tokenizer = TOKENIZERS["bpe"].train(plays[:1], 600)
+    for workers in (1, 2):
+        ids = encode_all(tokenizer, iter(plays[:5]), workers)
+        write_shards(ids, tmp_path / str(workers), tokenizer.vocab_size, tokenizer.end_of_text, shard_tokens=100_000)
+    names = sorted(path.name for path in (tmp_path / "1").iterdir())
+    assert sum(name.startswith("tokens-") for name in names) > 1
+    for name in names:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
 def test_a_full_memo_starts_anew(trained, plays, monkeypatch):
