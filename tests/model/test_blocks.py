@@ -189,6 +189,6 @@ def test_canon_computes_its_convolution_in_the_precision_of_its_input():
     assert model.blocks[0].taps.grad.isfinite().all()
 
 
-def test_canon_needs_an_ffn():
-    with pytest.raises(UserError, match="Name an FFN"):
-        build_model({**SMALL, "block": "canon", "ffn": "none"}, 10)
+def test_canon_without_an_ffn_is_the_plain_layer():
+    model = build_model({**SMALL, "block": "canon", "ffn": ["mlp", "none"]}, 10)
+    assert [hasattr(block, "taps") for block in model.blocks] == [True, False, True]

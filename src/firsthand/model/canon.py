@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from firsthand.errors import UserError
 from firsthand.model.block import Block
 from firsthand.model.mixers.segments import segments
 from firsthand.model.residuals import Residual
@@ -35,19 +34,14 @@ class Canon(Block):
     def __init__(
         self,
         mixer: nn.Module,
-        ffn: nn.Module | None,
+        ffn: nn.Module,
         mixer_norm: nn.Module,
-        ffn_norm: nn.Module | None,
+        ffn_norm: nn.Module,
         d_model: int,
         residual: Residual | None = None,
         width: int = 4,
         scale: float = 8.0,
     ) -> None:
-        if ffn is None or ffn_norm is None:
-            raise UserError(
-                "model.block=canon shows its FFN a few tokens, but the recipe says model.ffn=none. Name an FFN, or "
-                "take model.block=pre."
-            )
         super().__init__(mixer, ffn, mixer_norm, ffn_norm, residual)
         self.scale = scale
         self.taps = nn.Parameter(torch.zeros(d_model, width))
@@ -75,3 +69,19 @@ class Canon(Block):
         seen, window = causal_convolution(seen, self.scale * self.taps + self.itself, None, window, segment)
         y, extra_loss = self.ffn(seen)  # type: ignore[misc]
         return self.residual.join(x, y), None if state is None else CanonState(within, window, document), extra_loss
+
+
+def canon(
+    mixer: nn.Module,
+    ffn: nn.Module | None,
+    mixer_norm: nn.Module,
+    ffn_norm: nn.Module | None,
+    d_model: int,
+    residual: Residual | None = None,
+    width: int = 4,
+    scale: float = 8.0,
+) -> Block:
+    """The layer; where there is no FFN to show anything to, it is the plain one."""
+    if ffn is None or ffn_norm is None:
+        return Block(mixer, ffn, mixer_norm, ffn_norm, residual)
+    return Canon(mixer, ffn, mixer_norm, ffn_norm, d_model, residual, width, scale)
