@@ -18,7 +18,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ENGINES = ("auto", "native", "torch")
 LARGE = 50_000_000
 """From so many parameters on "auto" is bf16: then most of a step goes by in reading weights, and half as many bytes
-take half the time. Smaller models gain a sixth at most, which is not worth texts other than those of fp32."""
+take half the time. Smaller models are quick in fp32 as well, and so write exactly the texts of fp32 unless asked."""
 
 logger = logging.getLogger(__name__)
 
