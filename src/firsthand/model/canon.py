@@ -25,8 +25,8 @@ class CanonState:
 class Canon(Block):
     """x + mixer(norm(x)), then x + ffn(n + scale · conv(n)) with n = norm(x), channel by channel over `width` tokens.
 
-    One of the four places of Canon layers (Allen-Zhu 2025, "Physics of language models: part 4.1", section 3: the one
-    called C); the layer costs width · d_model numbers and no matrix product. Attention then need not learn first who
+    One of the four places of Canon layers (Allen-Zhu 2025, "Physics of language models: part 4.1": the one called C);
+    the layer costs width · d_model numbers and no matrix product. Attention then need not learn first who
     stands next to whom, which on characters is most of what a short run learns. The taps begin at 0, and `scale`
     multiplies their learning rate, in effect: at AdamW's rate for gains they would not arrive in a run of 200 steps.
     """
