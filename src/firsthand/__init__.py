@@ -8,14 +8,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from firsthand.assemble import load
     from firsthand.errors import DamagedError, UserError
+    from firsthand.opened import load
 
 __version__ = "0.1.0"
 
 __all__ = ["DamagedError", "UserError", "__version__", "load"]
 
-_HOMES = {"DamagedError": "errors", "UserError": "errors", "load": "assemble"}
+_HOMES = {"DamagedError": "errors", "UserError": "errors", "load": "opened"}
 
 
 def __getattr__(name: str) -> Any:

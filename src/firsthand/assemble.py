@@ -8,17 +8,18 @@ from typing import Any
 
 import torch
 
-from firsthand import checkpoint, dial, tokens
-from firsthand.config import Config, replaced, setting
+from firsthand import dial, tokens
+from firsthand.config import Config, replaced
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
-from firsthand.errors import DamagedError, UserError, suggest
+from firsthand.errors import UserError, suggest
 from firsthand.model.count import count_blocks
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model, sketch
 from firsthand.model.presets import resolve
-from firsthand.parts import build, find, named_again, split
+from firsthand.parts import build, find, split
 from firsthand.tokens import Tokenizer
+from firsthand.tokens.chat import ChatTemplate
 from firsthand.train.budget import Budget
 from firsthand.train.objectives import OBJECTIVES, Objective
 from firsthand.train.optimizers import OPTIMIZERS
@@ -143,43 +144,20 @@ def make_budget(config: Config) -> Budget:
     return Budget(train.steps, train.tokens, train.seconds, train.flops)
 
 
-def description(config: Config, tokenizer: Tokenizer) -> dict[str, Any]:
-    """What a checkpoint's config.json holds: the run's tree, every field of the model, and which tokenizer it has."""
+def description(
+    config: Config, tokenizer: Tokenizer, vocab_size: int | None = None, chat: ChatTemplate | None = None
+) -> dict[str, Any]:
+    """What a checkpoint's config.json holds: the run's tree, every field of the model, its tokenizer and template.
+
+    `vocab_size`: rows of the embedding, if they are more than the tokenizer's ids.
+    """
     return {
         "run": config.model_dump(mode="json"),
         "model": resolve(config.model),
-        "vocab_size": tokenizer.vocab_size,
+        "vocab_size": vocab_size or tokenizer.vocab_size,
         "tokenizer": tokens.fingerprint(tokenizer),
+        "chat": chat.to_json() if chat else None,
     }
-
-
-def load(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> tuple[LanguageModel, Tokenizer]:
-    """The model, in evaluation mode, and the tokenizer of a run folder or checkpoint.
-
-    Every byte is verified. UserError if there is nothing, DamagedError if it is not what was saved. Never runs code
-    that only the checkpoint names: a model with parts from files is opened if `parts` names them again, each as
-    "model.mixer=my_idea.py:MyMixer". The file may have moved meanwhile; the part's arguments are those that were saved.
-    """
-    named = dict(setting(part) for part in parts)
-    saved = checkpoint.load(Path(path))
-    tokenizer = tokens.load(saved.path)
-    if tokens.fingerprint(tokenizer) != saved.config["tokenizer"]:
-        raise DamagedError(
-            f"The tokenizer in {saved.path} is not the one that this model was trained with, so the ids would mean "
-            "other texts. Put back the tokenizer.json that was saved with the checkpoint."
-        )
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of our business
-        model = build_model(_with_parts(saved.config["model"], named), saved.config["vocab_size"], files=bool(named))
-    load_weights(model, saved.model, str(saved.path))
-    return model.to(device).eval(), tokenizer
-
-
-def _with_parts(fields: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a saved model, each part from a file as `named` names it again."""
-    unknown = named.keys() - {f"model.{name}" for name in fields}
-    if unknown:
-        raise UserError(f"A model has no part called {min(unknown)!r}. Write model.mixer=my_idea.py:MyMixer.")
-    return {name: named_again(f"model.{name}", spec, named.get(f"model.{name}")) for name, spec in fields.items()}
 
 
 def load_weights(model: LanguageModel, weights: dict[str, torch.Tensor], where: str) -> None:

@@ -78,6 +78,9 @@ class DataNode(Node):
 class ModelNode(Node):
     """Absent fields come from the preset."""
 
+    weights: str | None = Field(
+        None, description="begin with this model's weights: a run, a checkpoint, a Hugging Face folder, a GGUF file"
+    )
     preset: str = "modern"
     size: str | None = Field(None, description="one of the preset's sizes by name, such as nano or 8b")
     context_length: int | None = Field(None, gt=0)

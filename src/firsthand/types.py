@@ -26,6 +26,14 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. `role`: system, user, assistant, or what a template knows besides."""
+
+    role: str
+    content: str
+
+
 @dataclass(frozen=True)
 class Place:
     """Where each token stands, and which it is.

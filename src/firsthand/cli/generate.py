@@ -45,10 +45,10 @@ def generate(
     json: Json = False,
 ) -> None:
     """Continue a text with a trained model, as it comes."""
-    from firsthand.assemble import load
     from firsthand.generate.packed import check_engine, check_precision, pack
     from firsthand.generate.sampling import Sampling, check
     from firsthand.generate.threads import check_threads
+    from firsthand.opened import load
 
     sampling = Sampling(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from firsthand import assemble
 from firsthand.config import Config
 from firsthand.experiments import attention_map, plots, report
 from firsthand.experiments.baselines import BASELINES
 from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.run import execute
 from firsthand.experiments.watch import Show
+from firsthand.opened import load
 from firsthand.text.pipeline import read_split
 from firsthand.types import Document
 
@@ -55,7 +55,7 @@ def next_commands(folder: Path, outcome: dict[str, Any]) -> list[tuple[str, str]
 
 
 def _draw_attention(folder: RunFolder) -> Iterable[Path]:
-    model, tokenizer = assemble.load(folder.path)
+    model, tokenizer = load(folder.path)
     names, maps = attention_map.attention_maps(model, tokenizer, LINE)
     return plots.save(attention_map.draw(names, maps), folder.plots, "attention")
 

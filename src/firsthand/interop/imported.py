@@ -1,0 +1,23 @@
+"""A model from elsewhere, in our terms."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from firsthand.tokens import Tokenizer
+from firsthand.tokens.chat import ChatTemplate
+
+
+@dataclass(frozen=True)
+class Imported:
+    """`fields`: of a recipe's `model`. `vocab_size`: rows of the embedding, of which padded ones have no token.
+
+    `weights`: by the names of our parameters, tied ones once. `chat`: None for a model that only continues texts.
+    """
+
+    fields: dict[str, Any]
+    vocab_size: int
+    weights: dict[str, Tensor]
+    tokenizer: Tokenizer
+    chat: ChatTemplate | None = None
