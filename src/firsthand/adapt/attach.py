@@ -76,34 +76,42 @@ def merged_weights(
 ) -> dict[str, Tensor]:
     """The weights of a model without adapters that does what the one with them does, all by parameter name.
 
-    `weights`: of the base. `learnt`: what the run saved, the adapters' own and others. `quantized`: the maps whose
-    weights the quantizer has rounded.
+    `weights`: of the base, if it is saved elsewhere. `learnt`: what the run saved, the adapters' own and others.
+    `quantized`: the maps whose weights the quantizer has rounded. UserError if these do not belong together.
     """
-    result = dict(weights)
-    for name in quantized if quantizer else ():
-        result[f"{name}.weight"] = quantizer(linear_of(weights[f"{name}.weight"], None)).weight
     own: tuple[str, ...] = adapter.own if adapter else ()
     adapted = dict.fromkeys(name.rpartition(".")[0] for name in learnt if name.rpartition(".")[2] in own)
-    for name in adapted:
-        part = adapter(linear_of(result[f"{name}.weight"], result.get(f"{name}.bias")))
-        load_own(part, {key: learnt[f"{name}.{key}"] for key in own})
-        result[f"{name}.weight"] = part.merged().weight.detach()
-    return result | {name: tensor for name, tensor in learnt.items() if name.rpartition(".")[0] not in adapted}
+    within = tuple(f"{name}." for name in adapted)
+    result = dict(weights) | {name.replace(".linear.", "."): tensor for name, tensor in learnt.items()}
+    try:
+        for name in quantized if quantizer else ():
+            result[f"{name}.weight"] = quantizer(linear_of(result[f"{name}.weight"], None)).weight
+        for name in adapted:
+            tensors = {key: learnt[f"{name}.{key}"] for key in own}
+            result[f"{name}.weight"] = _with_own(adapter, result[f"{name}.weight"], tensors)
+    except KeyError as missing:
+        raise UserError(f"The adapter does not belong to its base: there is no {missing}.") from None
+    return {name: tensor for name, tensor in result.items() if not (name.startswith(within) and name.endswith(own))}
 
 
 @torch.no_grad()
-def load_own(part: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give an adapter what it has learnt. UserError if a shape does not fit."""
+def _with_own(adapter: Any, weight: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    """The weight that an adapter which has learnt `tensors` makes of this one. UserError if a shape does not fit."""
+    sketch = adapter(linear_of(weight.to("meta"), None))  # nothing is allocated for a rank that a file only claims
     for key, tensor in tensors.items():
-        parameter = getattr(part, key)
-        if parameter.shape != tensor.shape:
+        if getattr(sketch, key).shape != tensor.shape:
             raise UserError(
-                f"An adapter's {key} is {tuple(tensor.shape)} in the file and {tuple(parameter.shape)} in this model: "
-                "it was made for another model, or with another rank."
+                f"An adapter's {key} is {tuple(tensor.shape)} in the file and {tuple(getattr(sketch, key).shape)} by its "
+                "settings: it was made for another model, or with another rank."
             )
-        parameter.copy_(tensor)
+    part = adapter(linear_of(weight, None))
+    for key, tensor in tensors.items():
+        getattr(part, key).copy_(tensor)
+    merged: Tensor = part.merged().weight
+    return merged
 
 
 def _replace(model: nn.Module, name: str, change: Any) -> None:
     parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, change(model.get_submodule(name)))
+    before = model.get_submodule(name)
+    setattr(model.get_submodule(parent), last, change(before).train(before.training))

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from firsthand.adapt.heads import ClassifierHead
 from firsthand.errors import UserError, suggest
 from firsthand.model.language_model import LanguageModel
 
@@ -20,7 +21,7 @@ def freeze(model: LanguageModel, policy: str) -> list[str]:
     head = "embedding." if model.unembedding is None else "unembedding."
     last = (f"blocks.{len(model.blocks) - 1}.", "norm.", "unembedding.")
     starts = {"all": ("",), "head": (head,), "last_block": last, "adapter": ()}[policy]
-    fresh = ("unembedding.",) if getattr(model.unembedding, "fresh", False) else ()
+    fresh = ("unembedding.",) if isinstance(model.unembedding, ClassifierHead) else ()
     adapters = {name: part for name, part in model.named_modules() if hasattr(part, "merged")}
     own = {f"{name}.{key}" for name, part in adapters.items() for key in part.own}  # type: ignore[union-attr]
     fixed = tuple(f"{name}.linear." for name in adapters)
