@@ -54,6 +54,7 @@ def bases(tmp_path_factory):
             head_dim=12,
             intermediate_size=80,
             max_position_embeddings=32,
+            rms_norm_eps=1e-5,
             tie_word_embeddings=True,
             bos_token_id=0,
             eos_token_id=0,
