@@ -97,7 +97,9 @@ def theirs(ours: Loop, theta: float) -> Any:
     sizes |= {"num_attention_heads": attention.n_heads, "num_key_value_heads": attention.n_kv_heads}
     sizes |= {"head_dim": attention.d_head, "intermediate_size": ffn.up.out_features, "vocab_size": model.vocab_size}
     more = {"max_position_embeddings": model.context_length, "tie_word_embeddings": True, "rms_norm_eps": norm.eps}
-    settings = LlamaConfig(**sizes, **more, rope_parameters={"rope_type": "default", "rope_theta": theta}, bos_token_id=0, eos_token_id=0)
+    settings = LlamaConfig(
+        **sizes, **more, rope_parameters={"rope_type": "default", "rope_theta": theta}, bos_token_id=0, eos_token_id=0
+    )
     other: Any = LlamaForCausalLM(settings)
     plain = {
         renamed(name.replace(".linear.", ".")): p.detach()

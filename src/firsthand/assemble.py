@@ -132,7 +132,9 @@ def adapt(
     if labels:
         put_head(model, len(labels))
     freeze(model, config.adapt.policy)
-    return Adapted(config.adapt.adapter, config.adapt.quantize, tuple(quantized), tuple(labels) if labels else None, base)
+    return Adapted(
+        config.adapt.adapter, config.adapt.quantize, tuple(quantized), tuple(labels) if labels else None, base
+    )
 
 
 def make_loader(config: Config, text: Tokens, context_length: int, ranks: Ranks, device: torch.device) -> Loader:

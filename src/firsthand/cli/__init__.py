@@ -9,6 +9,7 @@ import typer
 from firsthand.cli import (
     bench,
     check,
+    classify,
     compare,
     count,
     demo,
@@ -37,6 +38,7 @@ app.command()(train.train)
 app.command()(demo.demo)
 app.command()(count.count)
 app.command()(check.check)
+app.command()(classify.classify)
 app.command()(compare.compare)
 app.command()(sweep.sweep)
 app.command()(growth.growth)

@@ -31,6 +31,16 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def some(self, tokens: int | None, longest: int) -> "Examples":
+        """Texts from all over, with at most about so many `tokens` when none is read beyond `longest`; None: all."""
+        lengths = self.lengths(longest)
+        every = 1 if tokens is None else -(-int(lengths.sum()) // tokens)
+        if every == 1:
+            return self
+        chosen = range(0, len(self), every)
+        rows = [self.ids[self.starts[row] : self.starts[row + 1]].tolist() for row in chosen]
+        return Examples.of(rows, self.labels[::every].tolist())
+
     def lengths(self, at_most: int) -> Tensor:
         return self.starts.diff().clamp_max(at_most)
 
@@ -75,7 +85,7 @@ class ExampleLoader:
         self.examples, self.context_length, self.rows, self.seed = examples, context_length, rows, seed
         self.microbatches = microbatches // world
         self._rank, self._world, self._device = rank, world, device
-        self.steps_per_epoch = len(examples) // rows
+        self.steps_per_epoch, self.rows_per_epoch = len(examples) // rows, len(examples)
         self._epoch = -1
         self._order: list[list[int]] = []
 

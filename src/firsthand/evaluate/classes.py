@@ -18,9 +18,7 @@ def label_map(labels: Iterable[str]) -> dict[str, int]:
     return {label: number for number, label in enumerate(sorted(set(labels)))}
 
 
-def stratified_split(
-    labels: Sequence[Any], fractions: Sequence[float], generator: torch.Generator
-) -> list[list[int]]:
+def stratified_split(labels: Sequence[Any], fractions: Sequence[float], generator: torch.Generator) -> list[list[int]]:
     """Row numbers for each of `fractions`, every class shared out alike; a row falls on one side only.
 
     What rounding leaves over goes to the last side. Within a side the rows stand in the order that they came in.

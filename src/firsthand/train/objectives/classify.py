@@ -18,9 +18,7 @@ class Classify:
     sum is divided by the number of rows as always. `class_counts`: rows of each class to train on.
     """
 
-    def __init__(
-        self, class_weights: str | list[float] = "none", class_counts: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, class_weights: str | list[float] = "none", class_counts: Sequence[int] | None = None) -> None:
         self.weights: torch.Tensor | None = None
         if class_weights == "balanced":
             counts = torch.tensor(class_counts or [1], dtype=torch.float32)
