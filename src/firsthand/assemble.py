@@ -2,14 +2,19 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from firsthand import dial, tokens
-from firsthand.config import Config, replaced
+from firsthand.adapt import ADAPTERS, QUANTIZERS
+from firsthand.adapt.attach import attach, linear_names, targeted
+from firsthand.adapt.freeze import freeze
+from firsthand.adapt.heads import put_head
+from firsthand.adapt.saved import Adapted, Base
+from firsthand.config import AdaptNode, Config, replaced
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
 from firsthand.errors import UserError, suggest
@@ -61,9 +66,18 @@ def check(config: Config) -> None:
     its constructor (torch then raises a RuntimeError) cannot be tried so; it is made when there are some.
     """
     make_schedule(config)
+    adapter, quantizer = make_adapter(config.adapt)
+    if quantizer and not config.model.weights:
+        raise UserError(
+            f"adapt.quantize={config.adapt.quantize} stores trained weights in few bits, and this recipe has none: "
+            "name a model in model.weights."
+        )
     with contextlib.suppress(RuntimeError):
-        make_optimizer(config, sketch(resolve(config.model), ANY_VOCABULARY))
+        model = sketch(resolve(config.model), ANY_VOCABULARY)
+        make_optimizer(config, model)
         make_objective(config)
+        if adapter:
+            targeted(model, adapter.targets)
 
 
 def tokenizer_maker(config: Config) -> Callable[[Iterable[str]], Tokenizer]:
@@ -92,7 +106,33 @@ def tokenizer_maker(config: Config) -> Callable[[Iterable[str]], Tokenizer]:
 def make_model(config: Config, vocab_size: int, files: bool = True) -> LanguageModel:
     """The model, with weights drawn from the run's seed."""
     torch.manual_seed(config.train.seed)
-    return build_model(resolve(config.model), vocab_size, files=files)
+    model = build_model(resolve(config.model), vocab_size, files=files)
+    model.recompute = config.train.recompute
+    return model
+
+
+def make_adapter(node: AdaptNode, files: bool = True) -> tuple[Any, Any]:
+    """The adapter and the quantizer that `adapt` names, each None if it names none."""
+    adapter = build("adapt.adapter", ADAPTERS, node.adapter, files) if node.adapter else None
+    return adapter, build("adapt.quantize", QUANTIZERS, node.quantize, files) if node.quantize else None
+
+
+def adapt(
+    config: Config, model: LanguageModel, labels: Sequence[str] | None = None, base: Base | None = None
+) -> Adapted:
+    """Make of a model with its first weights what `adapt` asks for, and let learn only what it says.
+
+    `labels`: the classes that it is to name. `base`: where its weights came from. What is new is drawn from the run's
+    seed. Returns what a checkpoint must say about it.
+    """
+    torch.manual_seed(config.train.seed)
+    adapter, quantizer = make_adapter(config.adapt)
+    quantized = linear_names(model) if quantizer else []
+    attach(model, adapter, quantizer)
+    if labels:
+        put_head(model, len(labels))
+    freeze(model, config.adapt.policy)
+    return Adapted(config.adapt.adapter, config.adapt.quantize, tuple(quantized), tuple(labels) if labels else None, base)
 
 
 def make_loader(config: Config, text: Tokens, context_length: int, ranks: Ranks, device: torch.device) -> Loader:
@@ -145,7 +185,11 @@ def make_budget(config: Config) -> Budget:
 
 
 def description(
-    config: Config, tokenizer: Tokenizer, vocab_size: int | None = None, chat: ChatTemplate | None = None
+    config: Config,
+    tokenizer: Tokenizer,
+    vocab_size: int | None = None,
+    chat: ChatTemplate | None = None,
+    adapted: Adapted | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint's config.json holds: the run's tree, every field of the model, its tokenizer and template.
 
@@ -157,12 +201,18 @@ def description(
         "vocab_size": vocab_size or tokenizer.vocab_size,
         "tokenizer": tokens.fingerprint(tokenizer),
         "chat": chat.to_json() if chat else None,
+        "adapt": adapted.to_json() if adapted else None,
     }
 
 
-def load_weights(model: LanguageModel, weights: dict[str, torch.Tensor], where: str) -> None:
-    """Copy saved weights into the model, each parameter once. UserError if names or shapes do not fit."""
-    parameters = dict(model.named_parameters())
+def load_weights(
+    model: LanguageModel, weights: dict[str, torch.Tensor], where: str, learning_only: bool = False
+) -> None:
+    """Copy saved weights into the model, each parameter once. UserError if names or shapes do not fit.
+
+    `learning_only`: they are those of the parameters that learn, and no others.
+    """
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad or not learning_only}
     if parameters.keys() != weights.keys():
         odd = sorted(parameters.keys() ^ weights.keys())
         raise UserError(f"{where} was made with another model: {odd[0]!r} and {len(odd) - 1} more names do not fit.")

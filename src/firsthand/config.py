@@ -36,6 +36,8 @@ PARTS = (
     "position",
     "norm",
     "initialize",
+    "adapter",
+    "quantize",
 )
 """The settings that name a part: an override such as train.optimizer.lr=1e-3 reaches into it."""
 
@@ -103,6 +105,20 @@ class ModelNode(Node):
     softcap: float | None = Field(None, ge=0, description="logits are softcap * tanh(logits / softcap); 0: off")
 
 
+class AdaptNode(Node):
+    """What of a trained model learns, and through what (docs/finetuning/adapters.md)."""
+
+    adapter: PartSpec | None = Field(None, description="lora or dora: few weights that learn beside frozen ones")
+    quantize: PartSpec | None = Field(None, description="nf4: the layers' frozen maps in 4 bits")
+    train: Literal["all", "head", "last_block", "adapter"] | None = Field(
+        None, description="what learns; absent: the adapter if there is one, else all"
+    )
+
+    @property
+    def policy(self) -> str:
+        return self.train or ("adapter" if self.adapter else "all")
+
+
 class TrainNode(Node):
     """Without steps, tokens, seconds and flops the dial says how many tokens; without its rates, the optimizer's."""
 
@@ -119,6 +135,9 @@ class TrainNode(Node):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     attention: Literal["auto", "product", "sdpa"] = Field("auto", description="its version in training steps")
     compile: bool | Literal["auto"] = "auto"
+    recompute: bool = Field(
+        False, description="keep only what enters each layer for the backward pass and compute the rest again"
+    )
     device: str = "auto"
     threads: int | None = Field(None, gt=0)
     log_every: int = Field(10, gt=0)
@@ -140,6 +159,7 @@ class Config(Node):
     data: DataNode = DataNode()
     tokenizer: PartSpec = Field(default={"part": "bpe", "vocab_size": 2048})
     model: ModelNode = ModelNode()
+    adapt: AdaptNode = AdaptNode()
     train: TrainNode = TrainNode()
 
 

@@ -1,15 +1,19 @@
 """A model opened by its name: a run, a checkpoint, a folder of Hugging Face's, a GGUF file."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from firsthand import checkpoint, interop, tokens
-from firsthand.assemble import load_weights
-from firsthand.config import setting
+from firsthand.adapt.attach import merged_weights
+from firsthand.adapt.heads import put_head
+from firsthand.adapt.saved import Adapted
+from firsthand.assemble import load_weights, make_adapter
+from firsthand.config import AdaptNode, setting
 from firsthand.errors import DamagedError, UserError
 from firsthand.interop import Imported
 from firsthand.model.language_model import LanguageModel
@@ -24,6 +28,7 @@ class Opened:
     """A model, in evaluation mode, and what it needs to be used. `fields`: of a recipe's `model`.
 
     `vocab_size`: rows of its embedding, at least the tokenizer's. `chat`: None for a model that only continues texts.
+    `labels`: the classes of a model that names these instead of tokens; an adapter has been folded into the weights.
     """
 
     model: LanguageModel
@@ -31,11 +36,17 @@ class Opened:
     fields: dict[str, Any]
     vocab_size: int
     chat: ChatTemplate | None = None
+    labels: tuple[str, ...] | None = None
 
 
 def load(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> tuple[LanguageModel, Tokenizer]:
     """The model, in evaluation mode, and the tokenizer of whatever `open_model` opens."""
     opened = open_model(path, device, parts)
+    if opened.labels:
+        raise UserError(
+            f"{path} names classes ({', '.join(opened.labels[:4])}, …) and writes no text. Ask it with "
+            "`firsthand classify`, or open it with firsthand.opened.open_model."
+        )
     return opened.model, opened.tokenizer
 
 
@@ -47,17 +58,46 @@ def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ())
     as "model.mixer=my_idea.py:MyMixer". The file may have moved meanwhile; the part's arguments are those saved.
     """
     named = dict(setting(part) for part in parts)
-    imported = interop.read(Path(path))
-    found = imported or _saved(Path(path))
+    found, adapted = _found(Path(path), named)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of our business
         model = build_model(_with_parts(found.fields, named), found.vocab_size, files=bool(named))
+    if adapted.labels:
+        put_head(model, len(adapted.labels))
     load_weights(model, found.weights, str(path))
-    return Opened(model.to(device).eval(), found.tokenizer, found.fields, found.vocab_size, found.chat)
+    return Opened(model.to(device).eval(), found.tokenizer, found.fields, found.vocab_size, found.chat, adapted.labels)
 
 
-def _saved(path: Path) -> Imported:
-    """What a checkpoint of ours holds."""
+def _found(path: Path, named: dict[str, Any], depth: int = 0) -> tuple[Imported, Adapted]:
+    """What lies at `path`. An adapter's base is opened too, and the adapter folded into its weights."""
+    imported = interop.read(path)
+    if imported:
+        return imported, Adapted()
     saved = checkpoint.load(path)
+    found, adapted = _saved(saved), Adapted.of_json(saved.config.get("adapt"), str(saved.path))
+    weights = found.weights
+    if adapted.base:
+        if depth > 8:
+            raise UserError(f"{path} stands on another model, which stands on another, and so on without an end.")
+        below = adapted.base.found()
+        weights = _found(Path(below), named, depth + 1)[0].weights
+        adapted.base.check(weights, below)
+    if adapted.adapter or adapted.quantize or adapted.base:
+        weights = folded(adapted, weights, saved.model, named)
+    return replace(found, weights=weights), adapted
+
+
+def folded(
+    adapted: Adapted, weights: dict[str, Tensor], learnt: dict[str, Tensor], named: dict[str, Any]
+) -> dict[str, Tensor]:
+    """The weights of a plain model that does what the base does with the adapter."""
+    spec = named_again("adapt.adapter", adapted.adapter, named.pop("adapt.adapter", None))
+    node = AdaptNode(adapter=spec, quantize=adapted.quantize)
+    adapter, quantizer = make_adapter(node, files=spec != adapted.adapter)
+    return merged_weights(weights, learnt, adapter, quantizer, adapted.quantized)
+
+
+def _saved(saved: checkpoint.Checkpoint) -> Imported:
+    """What a checkpoint of ours holds."""
     tokenizer = tokens.load(saved.path)
     if tokens.fingerprint(tokenizer) != saved.config["tokenizer"]:
         raise DamagedError(
