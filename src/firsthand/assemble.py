@@ -2,7 +2,8 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from firsthand.adapt.freeze import freeze
 from firsthand.adapt.heads import put_head
 from firsthand.adapt.saved import Adapted, Base
 from firsthand.config import AdaptNode, Config, replaced
+from firsthand.data import conversations, loader
+from firsthand.data.conversations import ConversationLoader, Conversations
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
 from firsthand.errors import UserError, suggest
@@ -30,8 +33,12 @@ from firsthand.train.objectives import OBJECTIVES, Objective
 from firsthand.train.optimizers import OPTIMIZERS
 from firsthand.train.parallel import Ranks
 from firsthand.train.schedules import SCHEDULES, Schedule
+from firsthand.types import Batch
 
 SIZES = ("d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
+
+MOST_ROW_TOKENS = 1024
+"""Of rows of conversations, where the recipe does not say: longer ones cost more attention than they save padding."""
 
 ANY_VOCABULARY = 257
 """A number of tokens for questions whose answer does not depend on it."""
@@ -45,18 +52,31 @@ def settle(config: Config) -> tuple[Config, dict[str, Any]]:
     derived: dict[str, Any] = {}
     if model.n_layers and not (model.size or model.d_model):
         derived |= {f"model.{key}": fields[key] for key in SIZES if getattr(model, key) is None}
-    unbounded = not (train.steps or train.tokens or train.seconds or train.flops)
+    tuned = model.weights is not None
+    if config.data.kind == "conversations" and config.data.row_tokens is None:
+        derived["data.row_tokens"] = min(fields["context_length"], MOST_ROW_TOKENS)
+    unbounded = not (train.epochs or train.steps or train.tokens or train.seconds or train.flops)
     unrated = [rate for rate in dial.rates(name, 1.0, 1) if rate not in arguments]
     if unbounded or unrated or config.data.batch_tokens is None:
         weights, flops_per_token = count_blocks(fields)
         flops = flops_per_token * dial.horizon(weights)
-        rates = dial.rates(name, flops, fields["d_model"])
+        share = dial.TUNING_SHARE if tuned and not config.adapt.adapter else 1.0
+        rates = dial.rates(name, flops, fields["d_model"], share)
         derived |= {f"train.optimizer.{rate}": rates[rate] for rate in unrated}
         if config.data.batch_tokens is None:
-            derived["data.batch_tokens"] = dial.batch_tokens(flops, fields["context_length"], train.microbatches)
-        if unbounded:
+            derived["data.batch_tokens"] = _batch_tokens(replaced(config, derived), fields["context_length"], flops)
+        if unbounded and tuned:
+            derived["train.epochs"] = dial.TUNING_EPOCHS if config.data.kind == "conversations" else 1
+        elif unbounded:
             derived["train.tokens"] = dial.horizon(weights)
     return replaced(config, derived), derived
+
+
+def _batch_tokens(config: Config, context_length: int, flops: float) -> int:
+    length = row_tokens(config, context_length)
+    if config.model.weights or config.data.kind == "conversations":
+        return dial.tuning_batch(length, config.train.microbatches)
+    return dial.batch_tokens(flops, length, config.train.microbatches)
 
 
 def check(config: Config) -> None:
@@ -137,20 +157,42 @@ def adapt(
     )
 
 
-def make_loader(config: Config, text: Tokens, context_length: int, ranks: Ranks, device: torch.device) -> Loader:
+def row_tokens(config: Config, context_length: int) -> int:
+    """Tokens in a row of a batch. UserError if the model cannot read so many."""
+    length = config.data.row_tokens or context_length
+    if length > context_length:
+        raise UserError(
+            f"data.row_tokens={length} is more than the model reads at once, which is model.context_length="
+            f"{context_length}. Set it to at most that."
+        )
+    return length
+
+
+def make_loader(
+    config: Config, data: Tokens | Conversations, context_length: int, ranks: Ranks, device: torch.device
+) -> Loader | ConversationLoader:
     assert config.data.batch_tokens is not None, "settle the config first"
-    return Loader(
-        text,
-        context_length,
-        config.data.batch_tokens,
-        seed=config.train.seed,
-        stride=config.data.stride,
-        microbatches=max(config.train.microbatches, ranks.world),
-        rank=ranks.rank,
-        world=ranks.world,
-        mask_documents=config.data.mask_documents,
-        device=device,
-    )
+    length = row_tokens(config, context_length)
+    shared: dict[str, Any] = {
+        "batch_tokens": config.data.batch_tokens,
+        "seed": config.train.seed,
+        "microbatches": max(config.train.microbatches, ranks.world),
+        "rank": ranks.rank,
+        "world": ranks.world,
+        "device": device,
+    }
+    if isinstance(data, Conversations):
+        return ConversationLoader(data, length, packed=config.data.packing, **shared)
+    return Loader(data, length, stride=config.data.stride, mask_documents=config.data.mask_documents, **shared)
+
+
+def evaluation(
+    config: Config, data: Tokens | Conversations, length: int, batch_rows: int, device: torch.device
+) -> Iterator[Batch]:
+    """All that is held out, each target once."""
+    if isinstance(data, Conversations):
+        return conversations.evaluation(data, length, batch_rows, device)
+    return loader.evaluation(data, length, batch_rows, config.data.mask_documents, device)
 
 
 def make_optimizer(config: Config, model: LanguageModel, precision: str = "fp32") -> torch.optim.Optimizer:
@@ -181,9 +223,13 @@ def make_schedule(config: Config) -> Schedule:
     return schedule
 
 
-def make_budget(config: Config) -> Budget:
-    train = config.train
-    return Budget(train.steps, train.tokens, train.seconds, train.flops)
+def make_budget(config: Config, steps_per_epoch: float | None = None) -> Budget:
+    """`steps_per_epoch`: rows of the data over rows of a step, for a run that is bounded by epochs."""
+    train, steps = config.train, config.train.steps
+    if train.epochs and steps_per_epoch:
+        whole = max(1, math.ceil(train.epochs * steps_per_epoch))
+        steps = min(whole, steps or whole)
+    return Budget(steps, train.tokens, train.seconds, train.flops)
 
 
 def description(

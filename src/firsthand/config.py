@@ -60,6 +60,9 @@ class RunNode(Node):
 
 
 class DataNode(Node):
+    kind: Literal["text", "conversations"] = Field(
+        "text", description="text: every token is learnt; conversations: records, of which the answers are learnt"
+    )
     source: str | list[str] = Field("shakespeare", description="a name in SOURCES, or a path, glob or URL")
     field: str = Field("text", description="the field that holds the text in .jsonl and .parquet")
     validation: str = Field(
@@ -73,6 +76,11 @@ class DataNode(Node):
     batch_tokens: int | None = Field(
         None, gt=0, description="tokens in one optimizer step, over all ranks; absent: the dial"
     )
+    row_tokens: int | None = Field(
+        None, gt=0, description="tokens in a row of a batch; absent: context_length, at most 1024 for conversations"
+    )
+    packing: bool = Field(True, description="several conversations share a row; false: one a row, and padding")
+    skip_bad: bool = Field(False, description="leave out records that cannot be used; they are counted and listed")
     stride: int | None = Field(None, gt=0, description="tokens between window starts; absent: context_length")
     mask_documents: bool = Field(False, description="packed documents do not attend to each other")
 
@@ -82,6 +90,9 @@ class ModelNode(Node):
 
     weights: str | None = Field(
         None, description="begin with this model's weights: a run, a checkpoint, a Hugging Face folder, a GGUF file"
+    )
+    weights_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="what these weights must be; noted when the run starts"
     )
     preset: str = "modern"
     size: str | None = Field(None, description="one of the preset's sizes by name, such as nano or 8b")
@@ -120,9 +131,10 @@ class AdaptNode(Node):
 
 
 class TrainNode(Node):
-    """Without steps, tokens, seconds and flops the dial says how many tokens; without its rates, the optimizer's."""
+    """Without epochs, steps, tokens, seconds and flops the dial says how long; without its rates, the optimizer's."""
 
     seed: int = Field(0, ge=0)
+    epochs: float | None = Field(None, gt=0, description="how often the data are gone through")
     steps: int | None = Field(None, gt=0)
     tokens: float | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0)

@@ -67,6 +67,14 @@ def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ())
     return Opened(model.to(device).eval(), found.tokenizer, found.fields, found.vocab_size, found.chat, adapted.labels)
 
 
+def find(path: str | Path) -> Imported:
+    """What `open_model` opens, before it is made a model; adapters are folded in. UserError for one that names classes."""
+    found, adapted = _found(Path(path), {})
+    if adapted.labels:
+        raise UserError(f"{path} names classes ({', '.join(adapted.labels[:4])}, …); begin with its base instead.")
+    return found
+
+
 def _found(path: Path, named: dict[str, Any], depth: int = 0) -> tuple[Imported, Adapted]:
     """What lies at `path`. An adapter's base is opened too, and the adapter folded into its weights."""
     imported = interop.read(path)

@@ -66,6 +66,11 @@ class RunFolder:
         self.path.rename(aside)
         return aside
 
+    def config(self) -> Config | None:
+        """The settings of the run that is here; None if there is none."""
+        path = self.path / "config.yaml"
+        return config_module.load(path) if path.is_file() else None
+
     def save_config(self, config: Config) -> None:
         config_module.save(config, self.path / "config.yaml")
 

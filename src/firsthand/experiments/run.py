@@ -39,30 +39,32 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
     saving; UserError for everything that the user can put right; what is wrong with a part is told before data is read.
     """
     started = time.perf_counter()
+    folder = RunFolder(config.run.folder)
+    config, origin = begin(config, folder.config() if resume and folder.used else None)
     config, derived = assemble.settle(config)
     assemble.check(config)
     with ranks(config.train.device) as group, StopFlag() as stop:
-        folder = RunFolder(config.run.folder)
         show = show if show is not None and group.first else Silent()
         if derived:
             show.note(f"the dial sets {', '.join(f'{key}={value:.9g}' for key, value in derived.items())}")
         continuing = resume and folder.used
         if group.first:
             _open_folder(folder, config, resume, fresh, show)
-            corpus_module.make(config, folder.data, show.note)
+            corpus_module.make(config, folder.data, show.note, origin and origin.found)
         group.wait()
         stop.check("preparing the data")
         corpus = corpus_module.open_corpus(folder.data)
         device = host.pick_device(config.train.device, group.local)
         choices = _choices(config, device, folder.choices() if continuing else {}).agreed(group)
         show.note(f"computes with {'; '.join(choices.why)}")
-        loop = _loop(config, corpus, group, device, choices)
+        loop, adapted = _loop(config, corpus, group, device, choices, origin)
+        show.note(_first_weights(config, corpus, origin)) if origin else None
         show.note(f"{sum(p.numel() for p in loop.model.parameters()) / 1e6:.2f} M parameters on {device}")
         loop.stop = lambda: stop.wanted
         loop.progress = Progress(seconds=time.perf_counter() - started)
         if continuing:
             _restore(loop, folder, show)
-        watch = _watch(loop, config, corpus, folder, show, choices)
+        watch = _watch(loop, config, corpus, folder, show, choices, adapted)
         try:
             with preferring("attention", choices.attention, forced=config.train.attention != "auto"):
                 return _train(loop, watch, folder)
