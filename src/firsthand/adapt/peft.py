@@ -87,8 +87,8 @@ def write_peft(
     odd = [name for name in learnt if name.rpartition(".")[2] not in OWN]
     if kind not in ("lora", "dora") or odd:
         raise UserError(
-            f"peft has no place for {odd[0] if odd else kind!r}: an adapter file holds what LoRA or DoRA have learnt and "
-            "nothing else. Export the whole model instead (--format hf)."
+            f"peft has no place for {odd[0] if odd else kind!r}: an adapter file holds what LoRA or DoRA have learnt "
+            "and nothing else. Export the whole model instead (--format hf)."
         )
     lasts = {name.rpartition(".")[2] for name in adapted}
     whole = {name for name in maps if name.rpartition(".")[2] in lasts} == set(adapted)

@@ -39,8 +39,8 @@ class Base:
         """UserError unless these are the weights that the model began with."""
         if fingerprint(weights) != self.sha256:
             raise UserError(
-                f"This checkpoint was learnt on top of {self.name!r}, whose weights have changed: those in {where} have "
-                f"another SHA-256 than {self.sha256[:12]}…, so together they would make another model. Put the old "
+                f"This checkpoint was learnt on top of {self.name!r}, whose weights have changed: those in {where} "
+                f"have another SHA-256 than {self.sha256[:12]}…, so together they would make another model. Put the old "
                 "ones back."
             )
 

@@ -68,7 +68,7 @@ class LabelledCorpus:
 
 
 def make(config: Config, folder: Path, note: Note, tokenizer: Tokenizer | None) -> None:
-    """Read, split and encode the records into `folder`. `tokenizer`: of the model to begin with; else one is trained."""
+    """Read, split and encode the records into `folder`. `tokenizer`: of the model to begin with."""
     kind, _, share = config.data.validation.partition(":")
     if kind != "documents":
         raise UserError(
