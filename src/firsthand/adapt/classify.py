@@ -16,7 +16,7 @@ ROWS = 32
 
 
 def encoded(tokenizer: Tokenizer, text: str, at_most: int) -> list[int]:
-    """The end-of-text mark, after which a document begins in pretraining, and the text; the first tokens of a long one."""
+    """The end-of-text mark, where documents begin in pretraining, and the text; its first tokens if it is long."""
     return [tokenizer.end_of_text, *tokenizer.encode(text)][:at_most]
 
 

@@ -40,8 +40,8 @@ class Base:
         if fingerprint(weights) != self.sha256:
             raise UserError(
                 f"This checkpoint was learnt on top of {self.name!r}, whose weights have changed: those in {where} "
-                f"have another SHA-256 than {self.sha256[:12]}…, so together they would make another model. Put the old "
-                "ones back."
+                f"have another SHA-256 than {self.sha256[:12]}…, so together they would make another model. Put the "
+                "old ones back."
             )
 
 

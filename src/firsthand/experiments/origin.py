@@ -5,9 +5,9 @@ from typing import Any
 
 from firsthand import opened
 from firsthand.adapt.saved import Base
+from firsthand.assemble import load_weights
 from firsthand.config import Config, ModelNode, replaced
 from firsthand.errors import UserError
-from firsthand.assemble import load_weights
 from firsthand.interop import Imported
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.presets import resolve

@@ -1,6 +1,5 @@
 """The data of instruction tuning: from records to conversations on disk, in the run's own folder, made once."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
