@@ -35,6 +35,7 @@ class Opened:
 
     `vocab_size`: rows of its embedding, at least the tokenizer's. `chat`: None for a model that only continues texts.
     `labels`: the classes of a model that names these instead of tokens; an adapter has been folded into the weights.
+    `row_tokens`: so many of a text it reads to name its class.
     """
 
     model: LanguageModel
@@ -43,6 +44,7 @@ class Opened:
     vocab_size: int
     chat: ChatTemplate | None = None
     labels: tuple[str, ...] | None = None
+    row_tokens: int | None = None
 
 
 def load(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> tuple[LanguageModel, Tokenizer]:
@@ -70,7 +72,8 @@ def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ())
     if adapted.labels:
         put_head(model, len(adapted.labels))
     load_weights(model, found.weights, str(path))
-    return Opened(model.to(device).eval(), found.tokenizer, found.fields, found.vocab_size, found.chat, adapted.labels)
+    given = (found.tokenizer, found.fields, found.vocab_size, found.chat, adapted.labels, adapted.row_tokens)
+    return Opened(model.to(device).eval(), *given)
 
 
 def find(path: str | Path) -> Imported:

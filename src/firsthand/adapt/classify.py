@@ -21,13 +21,18 @@ def encoded(tokenizer: Tokenizer, text: str, at_most: int) -> list[int]:
 
 
 @torch.inference_mode()
-def class_logits(model: LanguageModel, examples: Examples, rows: int = ROWS) -> Float[Tensor, "texts classes"]:
-    """The head's logits for each text, in evaluation mode; the mode is put back."""
+def class_logits(
+    model: LanguageModel, examples: Examples, row_tokens: int, rows: int = ROWS
+) -> Float[Tensor, "texts classes"]:
+    """The head's logits for each text, in evaluation mode; the mode is put back.
+
+    `row_tokens`: so many of a text are read.
+    """
     training, device = model.training, model.embedding.weight.device
     model.eval()
     found: dict[int, Tensor] = {}
-    lengths = examples.lengths(model.context_length)
-    for numbers, batch in in_order(examples, model.context_length, rows, device):
+    lengths = examples.lengths(row_tokens)
+    for numbers, batch in in_order(examples, row_tokens, rows, device):
         place = Place.of(batch.inputs)
         x, _, _ = model.trunk(model.embed(batch.inputs, place), place)
         logits = model.head(pool_last(x, lengths[numbers].to(device))).float().cpu()
@@ -37,9 +42,9 @@ def class_logits(model: LanguageModel, examples: Examples, rows: int = ROWS) -> 
 
 
 def classify(
-    model: LanguageModel, tokenizer: Tokenizer, labels: Sequence[str], texts: Sequence[str]
+    model: LanguageModel, tokenizer: Tokenizer, labels: Sequence[str], texts: Sequence[str], row_tokens: int
 ) -> list[dict[str, float]]:
     """The probability of every class for each text, the likeliest first."""
-    rows = [encoded(tokenizer, text, model.context_length) for text in texts]
-    chances = class_logits(model, Examples.of(rows, [0] * len(rows))).double().softmax(-1)
+    rows = [encoded(tokenizer, text, row_tokens) for text in texts]
+    chances = class_logits(model, Examples.of(rows, [0] * len(rows)), row_tokens).double().softmax(-1)
     return [dict(sorted(zip(labels, row, strict=True), key=lambda item: -item[1])) for row in chances.tolist()]

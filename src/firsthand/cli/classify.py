@@ -28,7 +28,7 @@ def classify(
     opened = open_model(run, device)
     if not opened.labels:
         raise UserError(f"{run} writes text and knows no classes. Train one that does with data.kind=labels.")
-    found = ask(opened.model, opened.tokenizer, opened.labels, texts)
+    found = ask(opened.model, opened.tokenizer, opened.labels, texts, opened.row_tokens or opened.model.context_length)
     if json:
         emit(
             [

@@ -1,15 +1,14 @@
 """The data of a classifier: from records with labels to token ids on disk, in the run's own folder, made once."""
 
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from firsthand import tokens
 from firsthand.adapt.classify import class_logits, classify, encoded
-from firsthand.assemble import tokenizer_maker
+from firsthand.assemble import row_tokens, tokenizer_maker
 from firsthand.checkpoint import read_safetensors, write_safetensors
 from firsthand.config import Config
 from firsthand.data.labelled import Examples
@@ -17,6 +16,7 @@ from firsthand.data.records.schema import Labelled, Row, content
 from firsthand.data.records.sources import Reading, read
 from firsthand.errors import UserError
 from firsthand.evaluate.classes import label_map, report
+from firsthand.interop import Imported
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.presets import resolve
 from firsthand.text.split import SPLITS, fitted, split_of
@@ -39,6 +39,13 @@ class LabelledCorpus:
     labels: tuple[str, ...]
     summary: dict[str, Any]
 
+    chat: None = None
+    prompts: tuple[()] = ()
+
+    @property
+    def vocab_size(self) -> int:
+        return max(self.tokenizer.vocab_size, int(self.summary.get("vocab_size", 0)))
+
     @property
     def class_counts(self) -> list[int]:
         return self.train.labels.bincount(minlength=len(self.labels)).tolist()
@@ -49,17 +56,16 @@ class LabelledCorpus:
         counts = self.class_counts
         return self.labels[counts.index(min(counts))] if len(counts) == 2 else None
 
-    def evaluate(self, model: LanguageModel, side: str, at_most: int | None = None) -> dict[str, Any]:
+    def evaluate(self, model: LanguageModel, side: str, row_tokens: int, at_most: int | None = None) -> dict[str, Any]:
         """Every figure of evaluate/classes.py on one side. `at_most`: tokens to read, of texts from all over it."""
-        examples: Examples = getattr(self, side)
-        logits = class_logits(model, examples.some(at_most, model.context_length))
-        labels = examples.some(at_most, model.context_length).labels
-        return report(logits, labels, self.labels, self.positive)
+        examples: Examples = getattr(self, side).some(at_most, row_tokens)
+        logits = class_logits(model, examples, row_tokens)
+        return report(logits, examples.labels, self.labels, self.positive)
 
-    def sample(self, model: LanguageModel) -> str:
+    def sample(self, model: LanguageModel, row_tokens: int) -> str:
         """What the model takes a few held-out texts for."""
         texts = self.summary["samples"]
-        found = classify(model, self.tokenizer, self.labels, [text for text, _ in texts])
+        found = classify(model, self.tokenizer, self.labels, [text for text, _ in texts], row_tokens)
         lines = []
         for (text, label), row in zip(texts, found, strict=True):
             named, chance = next(iter(row.items()))
@@ -67,12 +73,12 @@ class LabelledCorpus:
         return "\n\n".join(lines)
 
 
-def make(config: Config, folder: Path, note: Note, tokenizer: Tokenizer | None) -> None:
-    """Read, split and encode the records into `folder`. `tokenizer`: of the model to begin with."""
+def make(config: Config, folder: Path, note: Note, found: Imported | None) -> dict[str, Any]:
+    """Read, split and encode the records into `folder`; returns the summary. `found`: the model to begin with."""
     kind, _, share = config.data.validation.partition(":")
     if kind != "documents":
         raise UserError(
-            f"data.validation={config.data.validation} cuts a text; records are held out whole: documents:{share}."
+            f"data.validation={config.data.validation} cuts a text; records are held out: documents:{share}."
         )
     folder.mkdir(parents=True, exist_ok=True)
     note(f"reading the records of {config.data.source}")
@@ -81,19 +87,11 @@ def make(config: Config, folder: Path, note: Note, tokenizer: Tokenizer | None) 
     sides = _sides(rows, float(share))
     labels = label_map(record.label for record, _ in rows)
     if len(labels) < 2:
-        raise UserError(
-            f"All {len(rows)} records have the label {next(iter(labels))!r}: there is nothing to tell apart."
-        )
-    tokenizer = tokenizer or tokenizer_maker(config)(record.text for record in sides["train"])
+        raise UserError(f"All {len(rows)} records have the label {next(iter(labels))!r}: nothing is to be told apart.")
+    tokenizer = found.tokenizer if found else tokenizer_maker(config)(record.text for record in sides["train"])
     tokenizer.save(folder)
-    at_most = resolve(config.model)["context_length"]
-    cut = {}
-    for side, records in sides.items():
-        ids = [encoded(tokenizer, record.text, at_most + 1) for record in records]
-        cut[side] = sum(len(row) > at_most for row in ids)
-        examples = Examples.of([row[:at_most] for row in ids], [labels[record.label] for record in records])
-        (folder / f"{side}.safetensors").unlink(missing_ok=True)
-        write_safetensors(folder / f"{side}.safetensors", vars(examples))
+    at_most = row_tokens(config, resolve(config.model)["context_length"])
+    cut = {side: _write(records, labels, tokenizer, at_most, folder / side) for side, records in sides.items()}
     held = sides["validation"]
     summary = {
         "labels": list(labels),
@@ -105,13 +103,23 @@ def make(config: Config, folder: Path, note: Note, tokenizer: Tokenizer | None) 
     for side in SPLITS:
         note(f"{side}: " + ", ".join(f"{count:,} {label}" for label, count in summary["rows"][side].items()))
     if any(cut.values()):
-        note(f"{sum(cut.values()):,} texts are longer than the model's {at_most} tokens; the rest of them is not read")
-    (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+        note(f"{sum(cut.values()):,} texts are longer than data.row_tokens={at_most}; the rest of them is not read")
+    return summary
 
 
-def open_corpus(folder: Path) -> LabelledCorpus:
+def _write(
+    records: Sequence[Labelled], labels: Mapping[str, int], tokenizer: Tokenizer, at_most: int, path: Path
+) -> int:
+    """Write one side; returns how many of its texts had to be cut."""
+    ids = [encoded(tokenizer, record.text, at_most + 1) for record in records]
+    examples = Examples.of([row[:at_most] for row in ids], [labels[record.label] for record in records])
+    path.with_suffix(".safetensors").unlink(missing_ok=True)
+    write_safetensors(path.with_suffix(".safetensors"), vars(examples))
+    return sum(len(row) > at_most for row in ids)
+
+
+def open_corpus(folder: Path, summary: dict[str, Any]) -> LabelledCorpus:
     """What `make` has made."""
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     sides = [Examples(**read_safetensors(folder / f"{side}.safetensors")) for side in SPLITS]
     return LabelledCorpus(tokens.load(folder), *sides, tuple(summary["labels"]), summary)
 
