@@ -151,7 +151,9 @@ def adapt(
     attach(model, adapter, quantizer)
     if labels:
         put_head(model, len(labels))
-    freeze(model, config.adapt.policy)
+    learning = freeze(model, config.adapt.policy)
+    if len(learning) == len(list(model.parameters())):
+        base = None  # nothing of it is left
     return Adapted(config.adapt.adapter, config.adapt.quantize, tuple(quantized), tuple(labels) if labels else None, base)
 
 
