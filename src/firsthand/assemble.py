@@ -18,6 +18,7 @@ from firsthand.adapt.saved import Adapted, Base
 from firsthand.config import AdaptNode, Config, replaced
 from firsthand.data import conversations, loader
 from firsthand.data.conversations import ConversationLoader, Conversations
+from firsthand.data.labelled import ExampleLoader, Examples
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
 from firsthand.errors import UserError, suggest
@@ -37,8 +38,9 @@ from firsthand.types import Batch
 
 SIZES = ("d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
 
-MOST_ROW_TOKENS = 1024
-"""Of rows of conversations, where the recipe does not say: longer ones cost more attention than they save padding."""
+MOST_ROW_TOKENS = {"conversations": 1024, "labels": 256}
+"""Where the recipe does not say. Longer rows of conversations cost more attention than they save padding; what a text
+is about, its first 256 tokens say."""
 
 ANY_VOCABULARY = 257
 """A number of tokens for questions whose answer does not depend on it."""
@@ -53,8 +55,8 @@ def settle(config: Config) -> tuple[Config, dict[str, Any]]:
     if model.n_layers and not (model.size or model.d_model):
         derived |= {f"model.{key}": fields[key] for key in SIZES if getattr(model, key) is None}
     tuned = model.weights is not None
-    if config.data.kind == "conversations" and config.data.row_tokens is None:
-        derived["data.row_tokens"] = min(fields["context_length"], MOST_ROW_TOKENS)
+    if config.data.kind in MOST_ROW_TOKENS and config.data.row_tokens is None:
+        derived["data.row_tokens"] = min(fields["context_length"], MOST_ROW_TOKENS[config.data.kind])
     unbounded = not (train.epochs or train.steps or train.tokens or train.seconds or train.flops)
     unrated = [rate for rate in dial.rates(name, 1.0, 1) if rate not in arguments]
     if unbounded or unrated or config.data.batch_tokens is None:
@@ -66,7 +68,7 @@ def settle(config: Config) -> tuple[Config, dict[str, Any]]:
         if config.data.batch_tokens is None:
             derived["data.batch_tokens"] = _batch_tokens(replaced(config, derived), fields["context_length"], flops)
         if unbounded and tuned:
-            derived["train.epochs"] = dial.TUNING_EPOCHS if config.data.kind == "conversations" else 1
+            derived["train.epochs"] = 1 if config.data.kind == "text" else dial.TUNING_EPOCHS
         elif unbounded:
             derived["train.tokens"] = dial.horizon(weights)
     return replaced(config, derived), derived
@@ -74,7 +76,7 @@ def settle(config: Config) -> tuple[Config, dict[str, Any]]:
 
 def _batch_tokens(config: Config, context_length: int, flops: float) -> int:
     length = row_tokens(config, context_length)
-    if config.model.weights or config.data.kind == "conversations":
+    if config.model.weights or config.data.kind != "text":
         return dial.tuning_batch(length, config.train.microbatches)
     return dial.batch_tokens(flops, length, config.train.microbatches)
 
@@ -86,6 +88,12 @@ def check(config: Config) -> None:
     its constructor (torch then raises a RuntimeError) cannot be tried so; it is made when there are some.
     """
     make_schedule(config)
+    names_classes = split(config.train.objective)[0] == "classify"
+    if names_classes != (config.data.kind == "labels"):
+        raise UserError(
+            f"train.objective={config.train.objective!r} does not fit data.kind={config.data.kind}: to name classes, set "
+            "data.kind=labels and train.objective=classify; to write text, neither."
+        )
     adapter, quantizer = make_adapter(config.adapt)
     if quantizer and not config.model.weights:
         raise UserError(
@@ -151,10 +159,12 @@ def adapt(
     attach(model, adapter, quantizer)
     if labels:
         put_head(model, len(labels))
-    freeze(model, config.adapt.policy)
-    return Adapted(
-        config.adapt.adapter, config.adapt.quantize, tuple(quantized), tuple(labels) if labels else None, base
-    )
+    learning = freeze(model, config.adapt.policy)
+    if len(learning) == len(list(model.parameters())):
+        base = None  # nothing of it is left
+    node, classes = config.adapt, tuple(labels) if labels else None
+    length = row_tokens(config, model.context_length) if labels else None
+    return Adapted(node.adapter, node.quantize, tuple(quantized), classes, length, base)
 
 
 def row_tokens(config: Config, context_length: int) -> int:
@@ -169,8 +179,8 @@ def row_tokens(config: Config, context_length: int) -> int:
 
 
 def make_loader(
-    config: Config, data: Tokens | Conversations, context_length: int, ranks: Ranks, device: torch.device
-) -> Loader | ConversationLoader:
+    config: Config, data: Tokens | Conversations | Examples, context_length: int, ranks: Ranks, device: torch.device
+) -> Loader | ConversationLoader | ExampleLoader:
     assert config.data.batch_tokens is not None, "settle the config first"
     length = row_tokens(config, context_length)
     shared: dict[str, Any] = {
@@ -181,6 +191,8 @@ def make_loader(
         "world": ranks.world,
         "device": device,
     }
+    if isinstance(data, Examples):
+        return ExampleLoader(data, length, **shared)
     if isinstance(data, Conversations):
         return ConversationLoader(data, length, packed=config.data.packing, **shared)
     return Loader(data, length, stride=config.data.stride, mask_documents=config.data.mask_documents, **shared)
@@ -213,8 +225,10 @@ def make_optimizer(config: Config, model: LanguageModel, precision: str = "fp32"
     return optimizer
 
 
-def make_objective(config: Config) -> Objective:
-    objective: Objective = build("train.objective", OBJECTIVES, config.train.objective)
+def make_objective(config: Config, class_counts: Sequence[int] | None = None) -> Objective:
+    """`class_counts`: rows of each class to train on, where classes are named."""
+    offered = {"class_counts": class_counts} if class_counts else {}
+    objective: Objective = build("train.objective", OBJECTIVES, config.train.objective, **offered)
     return objective
 
 

@@ -23,7 +23,7 @@ def test_the_only_target_is_the_class_at_the_last_real_token():
 
 
 def test_an_epoch_has_every_text_once_and_the_next_one_another_order():
-    loader = ExampleLoader(EXAMPLES, 8, rows=5, seed=1)
+    loader = ExampleLoader(EXAMPLES, 8, 40, seed=1)
     assert loader.steps_per_epoch == 10
     epochs = [[int(batch.inputs[r, 0]) for step in range(10 * e, 10 * e + 10) for batch in loader.batch(step)
                for r in range(5)] for e in range(2)]  # fmt: skip
@@ -32,7 +32,7 @@ def test_an_epoch_has_every_text_once_and_the_next_one_another_order():
 
 
 def test_a_batch_is_a_function_of_its_number_whatever_was_asked_before():
-    one, other = (ExampleLoader(EXAMPLES, 8, rows=6, seed=1, microbatches=2) for _ in range(2))
+    one, other = (ExampleLoader(EXAMPLES, 8, 48, seed=1, microbatches=2) for _ in range(2))
     for step in (17, 3, 9):
         other.batch(step)
     for mine, its in zip(one.batch(5), other.batch(5), strict=True):
@@ -41,18 +41,18 @@ def test_a_batch_is_a_function_of_its_number_whatever_was_asked_before():
 
 
 def test_ranks_share_a_step_among_them():
-    whole = {int(i) for batch in ExampleLoader(EXAMPLES, 8, 8, microbatches=4).batch(3) for i in batch.inputs[:, 0]}
-    ranks = [ExampleLoader(EXAMPLES, 8, 8, microbatches=4, rank=rank, world=2).batch(3) for rank in range(2)]
+    whole = {int(i) for batch in ExampleLoader(EXAMPLES, 8, 64, microbatches=4).batch(3) for i in batch.inputs[:, 0]}
+    ranks = [ExampleLoader(EXAMPLES, 8, 64, microbatches=4, rank=rank, world=2).batch(3) for rank in range(2)]
     parts = [{int(i) for batch in batches for i in batch.inputs[:, 0]} for batches in ranks]
     assert len(ranks[0]) == 2
     assert parts[0] | parts[1] == whole
     assert not parts[0] & parts[1]
     with pytest.raises(UserError, match="microbatches=3"):
-        ExampleLoader(EXAMPLES, 8, 8, microbatches=3)
+        ExampleLoader(EXAMPLES, 8, 64, microbatches=3)
 
 
 def test_rows_of_a_batch_are_of_like_length():
-    loader = ExampleLoader(EXAMPLES, 20, rows=5)
+    loader = ExampleLoader(EXAMPLES, 20, 100)
     padded = sum(batch.inputs.numel() for step in range(10) for batch in loader.batch(step))
     assert padded < 1.15 * sum(map(len, ROWS))
 

@@ -61,7 +61,8 @@ class Examples:
 
 
 class ExampleLoader:
-    """Batch k is a function of the examples, the seed and k alone. A step has `rows` texts over all ranks.
+    """Batch k is a function of the examples, the seed and k alone. A step has batch_tokens / row_tokens texts, of
+    which it reads at most `row_tokens` each, over all ranks.
 
     Every epoch has its own order; what is left of an epoch that makes no whole step is left out of that one.
     """
@@ -69,20 +70,20 @@ class ExampleLoader:
     def __init__(
         self,
         examples: Examples,
-        context_length: int,
-        rows: int,
+        row_tokens: int,
+        batch_tokens: int,
         seed: int = 0,
         microbatches: int = 1,
         rank: int = 0,
         world: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
-        rows = min(rows, len(examples))
-        if rows % microbatches or microbatches % world:
+        rows = min(max(1, batch_tokens // row_tokens), len(examples) // microbatches * microbatches)
+        if not rows or rows % microbatches or microbatches % world:
             raise UserError(
                 f"A step of {rows} texts cannot be divided into train.microbatches={microbatches} over {world} ranks."
             )
-        self.examples, self.context_length, self.rows, self.seed = examples, context_length, rows, seed
+        self.examples, self.row_tokens, self.rows, self.seed = examples, row_tokens, rows, seed
         self.microbatches = microbatches // world
         self._rank, self._world, self._device = rank, world, device
         self.steps_per_epoch, self.rows_per_epoch = len(examples) // rows, len(examples)
@@ -96,13 +97,13 @@ class ExampleLoader:
             self._order, self._epoch = self._shuffled(epoch), epoch
         rows, parts = self._order[place], self.microbatches * self._world
         mine = range(self._rank * self.microbatches, (self._rank + 1) * self.microbatches)
-        return [self.examples.batch(rows[part::parts], self.context_length, self._device) for part in mine]
+        return [self.examples.batch(rows[part::parts], self.row_tokens, self._device) for part in mine]
 
     def _shuffled(self, epoch: int) -> list[list[int]]:
         """The rows of each step of an epoch: drawn, sorted by length in pools, cut, and the batches drawn again."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         drawn = torch.randperm(len(self.examples), generator=generator)
-        lengths = self.examples.lengths(self.context_length)
+        lengths = self.examples.lengths(self.row_tokens)
         batches: list[list[int]] = []
         for pool in drawn[: self.steps_per_epoch * self.rows].split(POOL * self.rows):
             in_order = pool[lengths[pool].argsort(stable=True)]
@@ -111,9 +112,9 @@ class ExampleLoader:
 
 
 def in_order(
-    examples: Examples, context_length: int, rows: int, device: torch.device | str = "cpu"
+    examples: Examples, row_tokens: int, rows: int, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[list[int], Batch]]:
     """Every text once, the short ones first, with its row number."""
-    order = examples.lengths(context_length).argsort(stable=True)
+    order = examples.lengths(row_tokens).argsort(stable=True)
     for part in order.split(rows):
-        yield part.tolist(), examples.batch(part.tolist(), context_length, device)
+        yield part.tolist(), examples.batch(part.tolist(), row_tokens, device)

@@ -82,6 +82,7 @@ def report(logits: Logits, labels: Labels, names: Sequence[str], positive: str |
     curve = calibration(logits, labels)
     found = {
         "rows": len(labels),
+        "nats": float(torch.nn.functional.cross_entropy(logits, labels)),
         "accuracy": accuracy(logits, labels),
         "majority": float(table.sum(1).max() / table.sum()),
         "macro_f1": sum(scores.values()) / len(scores),

@@ -1,5 +1,6 @@
 """The data of a classifier: from records with labels to token ids on disk, in the run's own folder, made once."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from firsthand.data.records.schema import Labelled, Row, content
 from firsthand.data.records.sources import Reading, read
 from firsthand.errors import UserError
 from firsthand.evaluate.classes import label_map, report
+from firsthand.experiments.labels_plot import plot_labels
 from firsthand.interop import Imported
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.presets import resolve
@@ -61,6 +63,20 @@ class LabelledCorpus:
         examples: Examples = getattr(self, side).some(at_most, row_tokens)
         logits = class_logits(model, examples, row_tokens)
         return report(logits, examples.labels, self.labels, self.positive)
+
+    def conclude(self, model: LanguageModel, folder: Path, row_tokens: int, first: bool) -> dict[str, Any]:
+        """Every figure of what was held out: report.json and pictures in the run's folder (written by the `first` rank).
+
+        Returns those of the test texts that a run's summary shows.
+        """
+        found = {side: self.evaluate(model, side, row_tokens) for side in ("validation", "test")}
+        if first:
+            partial = folder / "report.json.partial"
+            partial.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+            partial.replace(folder / "report.json")
+            plot_labels(found["test"], folder / "plots")
+        keep = ("accuracy", "macro_f1", "positive_f1", "majority")
+        return {f"test_{key}": found["test"][key] for key in keep if key in found["test"]}
 
     def sample(self, model: LanguageModel, row_tokens: int) -> str:
         """What the model takes a few held-out texts for."""

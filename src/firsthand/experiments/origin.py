@@ -13,6 +13,7 @@ from firsthand.model.language_model import LanguageModel
 from firsthand.model.presets import resolve
 from firsthand.model.vocabulary import grown
 from firsthand.parts import named_again, split
+from firsthand.tokens import Tokenizer
 
 OF_WEIGHTS = "weights"
 """`tokenizer: weights`: the one that model.weights brings."""
@@ -32,6 +33,16 @@ class Origin:
         """Give a model of the same fields, for `tokens` tokens, these weights; new tokens begin as the mean."""
         load_weights(model, grown(self.found.weights, self.found.tokenizer.vocab_size, tokens), self.base.name)
 
+    def check_new_tokens(self, model: LanguageModel, tokenizer: Tokenizer) -> None:
+        """UserError if the tokenizer has tokens that the model has never seen and could not learn."""
+        new = tokenizer.vocab_size - self.found.tokenizer.vocab_size
+        if new > 0 and not model.embedding.weight.requires_grad:
+            raise UserError(
+                f"{self.base.name} has never seen the {new} marks that conversations need, and with adapt.train="
+                "adapter or last_block its table of tokens stays as it is, so it could not tell them apart. Let all of "
+                "it learn (adapt.train=all), or tune a model that knows conversations."
+            )
+
 
 def begin(config: Config, stored: Config | None = None) -> tuple[Config, Origin | None]:
     """The config with every field that `model.weights` decides, and that model; None where the recipe names none.
@@ -45,7 +56,12 @@ def begin(config: Config, stored: Config | None = None) -> tuple[Config, Origin 
             raise UserError("tokenizer=weights is the tokenizer of model.weights, and the recipe names no such model.")
         return config, None
     _no_other_tokenizer(config)
-    if stored is not None and stored.model.weights == name and config.adapt.policy == "all" and not config.adapt.adapter:
+    if (
+        stored is not None
+        and stored.model.weights == name
+        and config.adapt.policy == "all"
+        and not config.adapt.adapter
+    ):
         return _agreed(config, stored.model.model_dump()), None
     found = opened.find(name)
     base = Base.of(name, found.weights)

@@ -8,11 +8,14 @@ from typing import Any
 import torch
 
 from firsthand import assemble, checkpoint
+from firsthand.adapt.saved import Adapted
 from firsthand.config import Config
 from firsthand.errors import DamagedError, Stopped
 from firsthand.experiments import corpus as corpus_module
-from firsthand.experiments.corpus import Corpus
+from firsthand.experiments.corpus import AnyCorpus
 from firsthand.experiments.folder import RunFolder
+from firsthand.experiments.labels import LabelledCorpus
+from firsthand.experiments.origin import Origin, begin
 from firsthand.experiments.plots import plot_run
 from firsthand.experiments.watch import Show, Silent, Watch
 from firsthand.model.count import flops_per_token
@@ -58,12 +61,13 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         choices = _choices(config, device, folder.choices() if continuing else {}).agreed(group)
         show.note(f"computes with {'; '.join(choices.why)}")
         loop, adapted = _loop(config, corpus, group, device, choices, origin)
-        show.note(_first_weights(config, corpus, origin)) if origin else None
+        if origin:
+            show.note(f"begins with {origin.base.name} (weights {origin.base.sha256[:12]}…)")
         show.note(f"{sum(p.numel() for p in loop.model.parameters()) / 1e6:.2f} M parameters on {device}")
         loop.stop = lambda: stop.wanted
         loop.progress = Progress(seconds=time.perf_counter() - started)
         if continuing:
-            _restore(loop, folder, show)
+            _restore(loop, adapted, folder, show)
         watch = _watch(loop, config, corpus, folder, show, choices, adapted)
         try:
             with preferring("attention", choices.attention, forced=config.train.attention != "auto"):
@@ -96,21 +100,32 @@ def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any]) -
         train.attention,
         train.threads,
         train.compile,
-        (fields["context_length"], d_head) if attends else None,
+        (assemble.row_tokens(config, fields["context_length"]), d_head) if attends else None,
         earlier,
     )
 
 
-def _loop(config: Config, corpus: Corpus, group: Ranks, device: torch.device, choices: Choices) -> Loop:
+def _loop(
+    config: Config, corpus: AnyCorpus, group: Ranks, device: torch.device, choices: Choices, origin: Origin | None
+) -> tuple[Loop, Adapted]:
+    """The loop, and what checkpoints must say about its model."""
     train, chosen = config.train, choices.precision
-    model = assemble.make_model(config, corpus.tokenizer.vocab_size).to(device)
-    return Loop(
+    model = assemble.make_model(config, corpus.vocab_size)
+    if origin:
+        origin.put_into(model, corpus.tokenizer.vocab_size)
+    classes = corpus if isinstance(corpus, LabelledCorpus) else None
+    adapted = assemble.adapt(config, model, classes and classes.labels, origin.base if origin else None)
+    if origin:
+        origin.check_new_tokens(model, corpus.tokenizer)
+    loader = assemble.make_loader(config, corpus.train, model.context_length, group, device)
+    model = model.to(device)
+    loop = Loop(
         model,
-        assemble.make_objective(config),
+        assemble.make_objective(config, classes and classes.class_counts),
         assemble.make_optimizer(config, model, chosen),
         assemble.make_schedule(config),
-        assemble.make_loader(config, corpus.train, model.context_length, group, device),
-        assemble.make_budget(config),
+        loader,
+        assemble.make_budget(config, loader.rows_per_epoch / loader.rows),
         flops_per_token(model),
         device,
         chosen,
@@ -119,9 +134,10 @@ def _loop(config: Config, corpus: Corpus, group: Ranks, device: torch.device, ch
         ranks=group,
         compiled=choices.compiled,
     )
+    return loop, adapted
 
 
-def _restore(loop: Loop, folder: RunFolder, show: Show) -> None:
+def _restore(loop: Loop, adapted: Adapted, folder: RunFolder, show: Show) -> None:
     """Put the newest valid checkpoint's weights, optimizer state and progress into the loop."""
     saved = checkpoint.latest(folder.checkpoints, show.note)
     if saved is None:
@@ -129,14 +145,16 @@ def _restore(loop: Loop, folder: RunFolder, show: Show) -> None:
             f"No checkpoint in {folder.checkpoints} is intact, so nothing can be resumed; the damaged ones are kept "
             "there as bad-step-…. Start anew with --fresh, which moves the folder aside."
         )
-    assemble.load_weights(loop.model, saved.model, str(saved.path))
+    assemble.load_weights(loop.model, saved.model, str(saved.path), learning_only=adapted.base is not None)
     load_state_tensors(loop.optimizer, loop.model.named_parameters(), saved.optimizer)
     loop.progress = Progress(**saved.loop["progress"])
     loop.scale = LossScale(**saved.loop["loss_scale"])
     show.note(f"continuing after step {saved.step}")
 
 
-def _watch(loop: Loop, config: Config, corpus: Corpus, folder: RunFolder, show: Show, choices: Choices) -> Watch:
+def _watch(
+    loop: Loop, config: Config, corpus: AnyCorpus, folder: RunFolder, show: Show, choices: Choices, adapted: Adapted
+) -> Watch:
     peak = measure_peak(loop.device.type, seconds=0.03) * loop.ranks.world
     trackers = open_trackers(config.train.trackers, config.run.name, folder.path, config.model_dump(mode="json"))
     if loop.ranks.first:
@@ -148,7 +166,8 @@ def _watch(loop: Loop, config: Config, corpus: Corpus, folder: RunFolder, show: 
             peak_flops=peak,
             seed=loop.seed,
         )
-    return Watch(loop, config, corpus, folder, assemble.description(config, corpus.tokenizer), show, peak, trackers)
+    description = assemble.description(config, corpus.tokenizer, corpus.vocab_size, corpus.chat, adapted)
+    return Watch(loop, config, corpus, folder, description, show, peak, trackers)
 
 
 def _train(loop: Loop, watch: Watch, folder: RunFolder) -> dict[str, Any]:
@@ -166,6 +185,8 @@ def _train(loop: Loop, watch: Watch, folder: RunFolder) -> dict[str, Any]:
     watch.sample()
     watch.save()
     summary = _summary(loop, watch, folder.path) | final
+    if isinstance(watch.corpus, LabelledCorpus):
+        summary |= watch.corpus.conclude(loop.model, folder.path, watch.row_tokens, loop.ranks.first)
     if loop.ranks.first:
         plot_run(folder.path)
         folder.set_status("finished", **summary)

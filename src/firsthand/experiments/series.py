@@ -21,6 +21,7 @@ from firsthand.experiments.corpus import Corpus
 from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.machine import machine, processor
 from firsthand.experiments.memory import PeakMemory
+from firsthand.experiments.origin import begin
 from firsthand.experiments.run import execute
 from firsthand.experiments.runs import Run, differing, read
 from firsthand.experiments.watch import Show
@@ -87,7 +88,7 @@ class Series:
 
     def pinned(self, config: Config) -> Config:
         """`config` with all that it leaves to the dial, and the series' own precision in the place of "auto"."""
-        config, _ = assemble.settle(config)
+        config, _ = assemble.settle(begin(config)[0])
         if config.train.precision != "auto":
             return config
         device = host.pick_device(config.train.device)
@@ -99,6 +100,9 @@ class Series:
     def corpus(self, config: Config) -> Corpus:
         """The data of a run, made once for all runs that share its settings."""
         folder = self._data(config)
+        if config.model.weights and not (folder / "summary.json").is_file():
+            origin = begin(config)[1]
+            corpus_module.make(config, folder, self._show.note, origin and origin.found)
         corpus_module.make(config, folder, self._show.note)
         return corpus_module.open_corpus(folder)
 
@@ -153,7 +157,9 @@ class Series:
         return read(folder.path).state == "finished"
 
     def _data(self, config: Config) -> Path:
-        decides = config.model_dump(mode="json", include={"data": set(DATA), "tokenizer": True})
+        decides = config.model_dump(
+            mode="json", include={"data": set(DATA), "tokenizer": True, "model": {"weights", "weights_sha256"}}
+        )
         return self.folder / "data" / hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
 
     def _share_data(self, config: Config, folder: RunFolder) -> None:

@@ -34,7 +34,9 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None) -> di
     data = config.data
     kind, _, share = data.validation.partition(":")
     if kind != "documents":
-        raise UserError(f"data.validation={data.validation} cuts a text; records are held out whole: documents:{share}.")
+        raise UserError(
+            f"data.validation={data.validation} cuts a text; records are held out whole: documents:{share}."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     note(f"reading the records of {data.source}")
     reading = Reading()
@@ -117,7 +119,15 @@ def _template(config: Config, found: Imported | None, train: Iterable[Messages])
     else:
         tokenizer = tokenizer_maker(config)(message.content for messages in train for message in messages)
     missing = [mark for mark in (START, END) if mark not in tokenizer.special_tokens]
-    return ChatTemplate(CHATML, tokenizer.extended(missing) if missing else tokenizer)
+    return ChatTemplate(CHATML, _extended(tokenizer, missing) if missing else tokenizer)
+
+
+def _extended(tokenizer: Any, names: Sequence[str]) -> Tokenizer:
+    """The tokenizer with more special tokens behind its ids."""
+    tree = tokenizer.to_json()
+    flags = tree["added_tokens"][0]
+    new = [flags | {"id": tokenizer.vocab_size + i, "content": name} for i, name in enumerate(names)]
+    return tokens.of_json(tree | {"added_tokens": [*tree["added_tokens"], *new]})
 
 
 def _fitted(
