@@ -11,7 +11,7 @@ import torch
 
 from firsthand import dial, tokens
 from firsthand.adapt import ADAPTERS, QUANTIZERS
-from firsthand.adapt.attach import attach, linear_names, targeted
+from firsthand.adapt.attach import attach, linear_names
 from firsthand.adapt.freeze import freeze
 from firsthand.adapt.heads import put_head
 from firsthand.adapt.saved import Adapted, Base
@@ -91,8 +91,8 @@ def check(config: Config) -> None:
     names_classes = split(config.train.objective)[0] == "classify"
     if names_classes != (config.data.kind == "labels"):
         raise UserError(
-            f"train.objective={config.train.objective!r} does not fit data.kind={config.data.kind}: to name classes, set "
-            "data.kind=labels and train.objective=classify; to write text, neither."
+            f"train.objective={config.train.objective!r} does not fit data.kind={config.data.kind}: to name classes, "
+            "set data.kind=labels and train.objective=classify; to write text, neither."
         )
     adapter, quantizer = make_adapter(config.adapt)
     if quantizer and not config.model.weights:
@@ -102,10 +102,12 @@ def check(config: Config) -> None:
         )
     with contextlib.suppress(RuntimeError):
         model = sketch(resolve(config.model), ANY_VOCABULARY)
+        attach(model, adapter)
+        if names_classes:
+            put_head(model, 2)
+        freeze(model, config.adapt.policy)
         make_optimizer(config, model)
         make_objective(config)
-        if adapter:
-            targeted(model, adapter.targets)
 
 
 def tokenizer_maker(config: Config) -> Callable[[Iterable[str]], Tokenizer]:

@@ -77,7 +77,7 @@ def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ())
 
 
 def find(path: str | Path) -> Imported:
-    """What `open_model` opens, before it is made a model; adapters are folded in. UserError for one that names classes."""
+    """What `open_model` opens, before it is made a model; adapters are folded in. UserError if it names classes."""
     found, adapted = _found(Path(path), {})
     if adapted.labels:
         raise UserError(f"{path} names classes ({', '.join(adapted.labels[:4])}, …); begin with its base instead.")
@@ -112,8 +112,8 @@ def _of_peft(path: Path, named: dict[str, Any], depth: int) -> Imported:
     places = [place for place in (Path(name).expanduser(), path / name) if place.exists()]
     if not places:
         raise UserError(
-            f"The adapter in {path} is for {name}, which is not here: looked for {name} and {path / name}. Bring the base "
-            f"here, and give its folder as base_model_name_or_path in {path / peft.CONFIG}."
+            f"The adapter in {path} is for {name}, which is not here: looked for {name} and {path / name}. Bring the "
+            f"base here, and give its folder as base_model_name_or_path in {path / peft.CONFIG}."
         )
     below, _ = _found(places[0], named, depth + 1)
     spec, learnt = peft.read_peft(path, their_maps(below))

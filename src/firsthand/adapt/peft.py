@@ -96,8 +96,8 @@ def write_peft(path: Path, adapter: PartSpec, learnt: Mapping[str, Tensor], maps
     joined = [name for name in adapted if name not in theirs]
     if joined:
         raise UserError(
-            f"The base's Hugging Face form has no map that is {joined[0]} alone, so peft cannot fasten an adapter to it. "
-            "Export the whole model instead (--format hf)."
+            f"The base's Hugging Face form has no map that is {joined[0]} alone, so peft cannot fasten an adapter to "
+            "it. Export the whole model instead (--format hf)."
         )
     targets = {theirs[name] for name in adapted}
     lasts = {name.rpartition(".")[2] for name in targets}

@@ -65,7 +65,7 @@ class LabelledCorpus:
         return report(logits, examples.labels, self.labels, self.positive)
 
     def conclude(self, model: LanguageModel, folder: Path, row_tokens: int, first: bool) -> dict[str, Any]:
-        """Every figure of what was held out: report.json and pictures in the run's folder (written by the `first` rank).
+        """Every figure of what was held out: report.json and pictures in the run's folder, by the `first` rank.
 
         Returns those of the test texts that a run's summary shows.
         """
