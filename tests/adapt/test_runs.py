@@ -17,9 +17,25 @@ from firsthand.opened import open_model
 
 LINES = [f"the {a} {b} {c}.\n" for a in ("king", "queen", "fool") for b in ("sees", "loves") for c in ("night", "war")]
 MODEL = {"n_layers": 2, "d_model": 32, "n_heads": 2, "context_length": 16, "dropout": 0.1, "tied": False}
-TRAIN = {"steps": 6, "save_every": 2, "threads": 1, "compile": False, "precision": "fp32"}
+TRAIN = {
+    "steps": 6,
+    "save_every": 2,
+    "sample_every": 100,
+    "evaluate_every": 100,
+    "threads": 1,
+    "compile": False,
+    "precision": "fp32",
+}
 DATA = {"validation": "tail:0.1", "batch_tokens": 128, "deduplicate": "none"}
 LORA = {"part": "lora", "rank": 2, "alpha": 8.0, "targets": "all", "dropout": 0.1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_pictures():
+    """They take most of the time of so small a run, and are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("firsthand.experiments.run.plot_run", lambda folder: [])
+        yield
 
 
 @pytest.fixture(scope="module")
