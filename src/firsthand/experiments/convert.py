@@ -12,8 +12,8 @@ from firsthand.errors import UserError
 from firsthand.interop import hub
 
 
-def convert(source: str, out: Path | None = None) -> dict[str, Any]:
-    """Write `out` (by default runs/NAME) from a file or folder, or from org/name on the hub. Returns what was made.
+def convert(source: str, out: Path | None = None, address: str | None = None) -> dict[str, Any]:
+    """Write `out` (by default runs/NAME) from a file, a folder or org/name on the hub (at `address`); report on it.
 
     UserError if there is nothing, if it is no model that is known here, or if `out` is there already.
     """
@@ -22,9 +22,8 @@ def convert(source: str, out: Path | None = None) -> dict[str, Any]:
     if out.exists():
         raise UserError(f"{out} is there already. Give another --out, or move it away.")
     if not Path(source).exists() and hub.NAME.fullmatch(source):
-        with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
-            hub.fetch(source, Path(folder))
-            return _written(interop.read(Path(folder)), source, out)
+        folder = hub.fetch(source, address)
+        return _written(interop.read(folder), source, out) | {"revision": folder.name}
     if not Path(source).exists():
         raise UserError(f"There is no {source}. Give a folder, a .gguf file, or a name on the hub as org/name.")
     return _written(interop.read(Path(source)), source, out)
