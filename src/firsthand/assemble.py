@@ -154,7 +154,9 @@ def adapt(
     learning = freeze(model, config.adapt.policy)
     if len(learning) == len(list(model.parameters())):
         base = None  # nothing of it is left
-    return Adapted(config.adapt.adapter, config.adapt.quantize, tuple(quantized), tuple(labels) if labels else None, base)
+    return Adapted(
+        config.adapt.adapter, config.adapt.quantize, tuple(quantized), tuple(labels) if labels else None, base
+    )
 
 
 def row_tokens(config: Config, context_length: int) -> int:

@@ -68,7 +68,7 @@ def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ())
 
 
 def find(path: str | Path) -> Imported:
-    """What `open_model` opens, before it is made a model; adapters are folded in. UserError for one that names classes."""
+    """What `open_model` opens, before it is made a model; adapters are folded in. UserError if it names classes."""
     found, adapted = _found(Path(path), {})
     if adapted.labels:
         raise UserError(f"{path} names classes ({', '.join(adapted.labels[:4])}, …); begin with its base instead.")

@@ -27,7 +27,9 @@ def targeted(model: nn.Module, targets: str | list[str]) -> list[str]:
         found = {name for name in names for pattern in patterns if fnmatchcase(name, pattern)}
         if not found:
             known = {*WORDS, *(name.rpartition(".")[2] for name in names)}
-            raise UserError(f"adapt.adapter.targets: no linear map of this model is {target!r}. {suggest(target, known)}")
+            raise UserError(
+                f"adapt.adapter.targets: no linear map of this model is {target!r}. {suggest(target, known)}"
+            )
         chosen |= found
     return [name for name in names if name in chosen]
 

@@ -61,7 +61,9 @@ def read_peft(path: Path, maps: Iterable[str], rename: Rename) -> tuple[PartSpec
         if settings.get(key, plain) not in (plain, None) and settings[key]:
             raise UserError(f"{path / CONFIG}: {key} = {settings[key]!r} is not known here; only {plain!r} is.")
     if settings.get("peft_type") != "LORA":
-        raise UserError(f"{path / CONFIG}: {settings.get('peft_type')!r} is not known here; LORA is, with use_dora too.")
+        raise UserError(
+            f"{path / CONFIG}: {settings.get('peft_type')!r} is not known here; LORA is, with use_dora too."
+        )
     ours = {rename(name): name for name in maps}
     theirs = {tail: own for own, tail in OWN.items()} | {"lora_magnitude_vector.weight": "magnitude"}
     learnt: dict[str, Tensor] = {}

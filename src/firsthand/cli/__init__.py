@@ -11,6 +11,7 @@ from firsthand.cli import (
     check,
     compare,
     count,
+    data,
     demo,
     errors,
     generate,
@@ -45,6 +46,7 @@ app.command()(scaling.scaling)
 app.command()(bench.bench)
 app.add_typer(runs.app, name="runs")
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(data.app, name="data")
 
 
 def prepare_environment() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from firsthand import opened
 from firsthand.adapt.saved import Base
+from firsthand.assemble import load_weights
 from firsthand.config import Config, ModelNode, replaced
 from firsthand.errors import UserError
-from firsthand.assemble import load_weights
 from firsthand.interop import Imported
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.presets import resolve
@@ -56,7 +56,12 @@ def begin(config: Config, stored: Config | None = None) -> tuple[Config, Origin 
             raise UserError("tokenizer=weights is the tokenizer of model.weights, and the recipe names no such model.")
         return config, None
     _no_other_tokenizer(config)
-    if stored is not None and stored.model.weights == name and config.adapt.policy == "all" and not config.adapt.adapter:
+    if (
+        stored is not None
+        and stored.model.weights == name
+        and config.adapt.policy == "all"
+        and not config.adapt.adapter
+    ):
         return _agreed(config, stored.model.model_dump()), None
     found = opened.find(name)
     base = Base.of(name, found.weights)
@@ -105,6 +110,6 @@ def _no_other_tokenizer(config: Config) -> None:
     default = Config().tokenizer
     if config.tokenizer != default and split(config.tokenizer)[0] != OF_WEIGHTS:
         raise UserError(
-            f"tokenizer = {config.tokenizer!r}, but model.weights = {config.model.weights} brings the tokenizer that its "
-            "weights were trained with. Leave the setting out, or write tokenizer=weights."
+            f"tokenizer = {config.tokenizer!r}, but model.weights = {config.model.weights} brings the tokenizer that "
+            "its weights were trained with. Leave the setting out, or write tokenizer=weights."
         )

@@ -89,7 +89,9 @@ def _preference(fields: Fields) -> Record:
     chosen, rejected = (messages(fields[name], name, "assistant") for name in ("chosen", "rejected"))
     if "prompt" in fields:
         prompt = messages(fields["prompt"], "prompt")
-        return Preference(prompt, *(side[len(prompt) :] if side[0] == prompt[0] else side for side in (chosen, rejected)))
+        return Preference(
+            prompt, *(side[len(prompt) :] if side[0] == prompt[0] else side for side in (chosen, rejected))
+        )
     same = 0
     while same < min(len(chosen), len(rejected)) - 1 and chosen[same] == rejected[same]:
         same += 1

@@ -39,9 +39,7 @@ def conversations() -> Iterator[Row]:
     for play in _plays():
         for number, speeches in enumerate(_exchanges(play.text), start=1):
             other, me = (speech.speaker for speech in speeches[:2])
-            turns = [
-                Message("assistant" if i % 2 else "user", speech.text) for i, speech in enumerate(speeches)
-            ]
+            turns = [Message("assistant" if i % 2 else "user", speech.text) for i, speech in enumerate(speeches)]
             system = Message("system", f"{me}, to {other}")
             yield Row(Conversation((system, *turns)), f"{play.name}, conversation {number}", "shakespeare", play.text)
 
