@@ -19,8 +19,8 @@ TUNING_EPOCHS = 3
 """How often a trained model goes through what it is tuned on: Radford et al. 2018 ("GPT"), section 4.1."""
 
 TUNING_BATCH = 4096
-"""Tokens of a step of tuning: some 64 short conversations or 32 of middle length. Radford et al. 2018 take 32 examples,
-Llama 2 (arXiv 2307.09288, section 3.1) 64."""
+"""Tokens of a step of tuning: some 64 short conversations or 32 of middle length. Radford et al. 2018 take 32
+examples, Llama 2 (arXiv 2307.09288, section 3.1) 64."""
 
 TUNING_SHARE = 0.1
 """A trained model's rate as a share of pretraining's, lest it forget: Llama 2 was pretrained at 3e-4 to 1.5e-4 and tuned

@@ -12,6 +12,7 @@ from firsthand.cli import (
     classify,
     compare,
     count,
+    data,
     demo,
     errors,
     export,
@@ -51,6 +52,7 @@ app.command()(scaling.scaling)
 app.command()(bench.bench)
 app.add_typer(runs.app, name="runs")
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(data.app, name="data")
 
 
 def prepare_environment() -> None:

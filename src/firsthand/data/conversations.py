@@ -153,7 +153,7 @@ def _packing(conversations: Conversations, row_length: int, packed: bool) -> Pac
     longest = int(conversations.lengths.max())
     if longest > row_length:
         raise UserError(
-            f"The longest conversation has {longest} tokens, too many for rows of {row_length} (data.row_tokens). These "
-            "data were made for longer rows; start anew with --fresh."
+            f"The longest conversation has {longest} tokens, too many for rows of {row_length} (data.row_tokens). "
+            "These data were made for longer rows; start anew with --fresh."
         )
     return Packing(conversations.lengths, row_length, packed)

@@ -110,6 +110,6 @@ def _no_other_tokenizer(config: Config) -> None:
     default = Config().tokenizer
     if config.tokenizer != default and split(config.tokenizer)[0] != OF_WEIGHTS:
         raise UserError(
-            f"tokenizer = {config.tokenizer!r}, but model.weights = {config.model.weights} brings the tokenizer that its "
-            "weights were trained with. Leave the setting out, or write tokenizer=weights."
+            f"tokenizer = {config.tokenizer!r}, but model.weights = {config.model.weights} brings the tokenizer that "
+            "its weights were trained with. Leave the setting out, or write tokenizer=weights."
         )

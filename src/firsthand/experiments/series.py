@@ -27,7 +27,7 @@ from firsthand.experiments.runs import Run, differing, read
 from firsthand.experiments.watch import Show
 from firsthand.train import host, precision
 
-DATA = ("source", "field", "validation", "clean", "filters", "deduplicate")
+DATA = ("kind", "source", "field", "validation", "clean", "filters", "deduplicate", "row_tokens", "skip_bad")
 """The settings under data. that decide the documents; the tokenizer's decide the rest of a run's data folder."""
 
 
@@ -157,9 +157,8 @@ class Series:
         return read(folder.path).state == "finished"
 
     def _data(self, config: Config) -> Path:
-        decides = config.model_dump(
-            mode="json", include={"data": set(DATA), "tokenizer": True, "model": {"weights", "weights_sha256"}}
-        )
+        decides = config.model_dump(mode="json", include={"data": set(DATA), "tokenizer": True})
+        decides |= {"weights": config.model.weights_sha256} if config.model.weights else {}
         return self.folder / "data" / hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
 
     def _share_data(self, config: Config, folder: RunFolder) -> None:

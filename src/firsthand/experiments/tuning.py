@@ -104,7 +104,8 @@ def _sides(rows: Sequence[tuple[Messages, Row]], share: float) -> dict[str, list
     for side, some in sides.items():
         if not some:
             raise UserError(
-                f"data.validation=documents:{share} leaves no conversation to {side} on: there are {len(rows)}. Give more."
+                f"data.validation=documents:{share} leaves no conversation to {side} on: there are {len(rows)}. "
+                "Give more."
             )
     return sides
 
@@ -118,12 +119,12 @@ def _template(config: Config, found: Imported | None, train: Iterable[Messages])
         tokenizer = found.tokenizer
     else:
         tokenizer = tokenizer_maker(config)(message.content for messages in train for message in messages)
-    missing = [mark for mark in (START, END) if mark not in tokenizer.special_tokens]
-    return ChatTemplate(CHATML, _extended(tokenizer, missing) if missing else tokenizer)
+    return ChatTemplate(CHATML, with_marks(tokenizer))
 
 
-def _extended(tokenizer: Any, names: Sequence[str]) -> Tokenizer:
-    """The tokenizer with more special tokens behind its ids."""
+def with_marks(tokenizer: Any) -> Tokenizer:
+    """The tokenizer with the marks of the built-in template, new ones behind its ids."""
+    names = [mark for mark in (START, END) if mark not in tokenizer.special_tokens]
     tree = tokenizer.to_json()
     flags = tree["added_tokens"][0]
     new = [flags | {"id": tokenizer.vocab_size + i, "content": name} for i, name in enumerate(names)]
