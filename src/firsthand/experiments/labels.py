@@ -91,19 +91,15 @@ class LabelledCorpus:
 
 def make(config: Config, folder: Path, note: Note, found: Imported | None) -> dict[str, Any]:
     """Read, split and encode the records into `folder`; returns the summary. `found`: the model to begin with."""
-    kind, _, share = config.data.validation.partition(":")
-    if kind != "documents":
-        raise UserError(
-            f"data.validation={config.data.validation} cuts a text; records are held out: documents:{share}."
-        )
     folder.mkdir(parents=True, exist_ok=True)
     note(f"reading the records of {config.data.source}")
     reading = Reading()
-    rows = [(_labelled(row), row) for row in read(config.data.source, reading, config.data.skip_bad)]
-    sides = _sides(rows, float(share))
+    sides = labelled_sides(config, reading)
     labels = label_map(record.label for record, _ in rows)
     if len(labels) < 2:
-        raise UserError(f"All {len(rows)} records have the label {next(iter(labels))!r}: nothing is to be told apart.")
+        raise UserError(
+            f"All {len(sides['train'])} records have the label {next(iter(labels))!r}: nothing is to be told apart."
+        )
     tokenizer = found.tokenizer if found else tokenizer_maker(config)(record.text for record in sides["train"])
     tokenizer.save(folder)
     at_most = row_tokens(config, resolve(config.model)["context_length"])
@@ -121,6 +117,17 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None) -> di
     if any(cut.values()):
         note(f"{sum(cut.values()):,} texts are longer than data.row_tokens={at_most}; the rest of them is not read")
     return summary
+
+
+def labelled_sides(config: Config, reading: Reading) -> dict[str, list[Labelled]]:
+    """The records to train on, to validate with and to test, each once."""
+    kind, _, share = config.data.validation.partition(":")
+    if kind != "documents":
+        raise UserError(
+            f"data.validation={config.data.validation} cuts a text; records are held out: documents:{share}."
+        )
+    rows = [(_labelled(row), row) for row in read(config.data.source, reading, config.data.skip_bad)]
+    return _sides(rows, float(share))
 
 
 def _write(

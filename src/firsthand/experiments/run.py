@@ -71,7 +71,7 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         watch = _watch(loop, config, corpus, folder, show, choices, adapted)
         try:
             with preferring("attention", choices.attention, forced=config.train.attention != "auto"):
-                return _train(loop, watch, folder)
+                return _train(loop, watch, folder, tuning=config.model.weights is not None)
         except Exception as error:
             if group.first and not isinstance(error, Stopped):
                 folder.set_status("failed", error=str(error), step=loop.progress.steps)
@@ -170,7 +170,10 @@ def _watch(
     return Watch(loop, config, corpus, folder, description, show, peak, trackers)
 
 
-def _train(loop: Loop, watch: Watch, folder: RunFolder) -> dict[str, Any]:
+def _train(loop: Loop, watch: Watch, folder: RunFolder, tuning: bool) -> dict[str, Any]:
+    """All steps. `tuning`: the model can do something already, so it is asked before the first of them."""
+    if tuning and loop.progress.steps == 0:
+        watch.evaluate(watch.at_most)
     for step in loop:
         watch(step)
         if step.stop:

@@ -31,16 +31,10 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None) -> di
 
     `found`: the model that the run begins with. Returns what there is to say about the data.
     """
-    data = config.data
-    kind, _, share = data.validation.partition(":")
-    if kind != "documents":
-        raise UserError(
-            f"data.validation={data.validation} cuts a text; records are held out whole: documents:{share}."
-        )
     folder.mkdir(parents=True, exist_ok=True)
-    note(f"reading the records of {data.source}")
+    note(f"reading the records of {config.data.source}")
     reading = Reading()
-    sides = _sides(list(_conversations(config, reading)), float(share))
+    sides = conversation_sides(config, reading)
     template = _template(config, found, (messages for messages, _ in sides["train"]))
     template.tokenizer.save(folder)
     note("encoding the conversations")
@@ -63,6 +57,16 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None) -> di
     for line in described(summary):
         note(line)
     return summary
+
+
+def conversation_sides(config: Config, reading: Reading) -> dict[str, list[tuple[Messages, Row]]]:
+    """The conversations to train on and to validate with, each once, with their rows."""
+    kind, _, share = config.data.validation.partition(":")
+    if kind != "documents":
+        raise UserError(
+            f"data.validation={config.data.validation} cuts a text; records are held out whole: documents:{share}."
+        )
+    return _sides(list(_conversations(config, reading)), float(share))
 
 
 def described(summary: dict[str, Any]) -> list[str]:

@@ -127,6 +127,11 @@ class Watch:
             self.show.evaluated(line)
         return line
 
+    @property
+    def at_most(self) -> int | None:
+        """The tokens that evaluations along the way read."""
+        return self._train.evaluate_tokens
+
     def _named(self, at_most: int | None) -> dict[str, Any]:
         """How well classes are named; all ranks find the same."""
         assert isinstance(self.corpus, LabelledCorpus)
