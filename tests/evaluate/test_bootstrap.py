@@ -15,7 +15,8 @@ def test_the_mean_and_its_standard_error():
     assert found.standard_error == pytest.approx(np.std(values, ddof=1) / math.sqrt(5))
     assert 0 <= found.low < 0.6 < found.high <= 1
     assert found == bootstrap(values)
-    assert found != bootstrap(values, seed=1)
+    many = [0.1 * i for i in range(30)]
+    assert bootstrap(many) != bootstrap(many, seed=1)
 
 
 def test_equals_scipy():

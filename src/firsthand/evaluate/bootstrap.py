@@ -8,6 +8,8 @@ import numpy as np
 DRAWS = 1000
 CONFIDENCE = 0.95
 
+Number = float | int | bool
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -22,7 +24,7 @@ class Figure:
     samples: int
 
 
-def bootstrap(values: Sequence[float], weights: Sequence[float] | None = None, seed: int = 0) -> Figure:
+def bootstrap(values: Sequence[Number], weights: Sequence[Number] | None = None, seed: int = 0) -> Figure:
     """sum(values) / sum(weights) over the samples: a mean without weights, a ratio such as nats per token with them.
 
     The interval is the percentile bootstrap's (Efron and Tibshirani 1993, chapter 13) over DRAWS draws, the same for
