@@ -7,10 +7,11 @@ The rules by which texts become ids, and by which what is too long is cut, are t
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from firsthand.errors import UserError, suggest
+from firsthand.errors import UserError
 from firsthand.evaluate.likelihood import Pair, encode_pairs, log_likelihoods
 from firsthand.evaluate.write import write
 from firsthand.generate.packed import pack
@@ -138,11 +139,10 @@ def evaluate(
         if is_file and not Path(task).is_file():
             raise UserError(f"There is no task file {task} (looked for {Path(task).absolute()}).")
     manager = harness.tasks.TaskManager(include_defaults=not all(files))
-    unknown = [
-        name for name, is_file in zip(tasks, files, strict=True) if not is_file and not manager.match_tasks([name])
-    ]
-    if unknown:
-        raise UserError(f"lm-evaluation-harness knows no task {unknown[0]!r}. {suggest(unknown[0], manager.all_tasks)}")
+    for task, is_file in zip(tasks, files, strict=True):
+        if not is_file and task not in manager.all_tasks:
+            near = ", ".join(get_close_matches(task, manager.all_tasks)) or "none"
+            raise UserError(f"lm-evaluation-harness knows no task {task!r}. Of a similar name: {near}.")
     found: dict[str, Any] = harness.simple_evaluate(
         language_model(adapter),
         tasks=list(tasks),

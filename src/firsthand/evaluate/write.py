@@ -34,10 +34,11 @@ def write(
     seed: int = 0,
     **sampling: Unpack[Sampling],
 ) -> list[Written]:
-    """The answers to all prompts, each of which ends at the tokenizer's end of text, an id of `stop_ids`, before a string
-    of `stop`, or after `max_tokens`.
+    """The answers to all prompts. Each ends at the tokenizer's end of text, an id of `stop_ids`, before a string of
+    `stop`, or after `max_tokens`.
 
-    An answer always fits into the context: a long prompt loses its beginning to it. UserError where that leaves no prompt, and where `generate` raises one.
+    An answer always fits into the context: a long prompt loses its beginning to it. UserError where no prompt is left,
+    and where `generate` raises one.
     """
     room = model.context_length - max_tokens
     if room < 1:
