@@ -112,7 +112,7 @@ def tasks(tmp_path_factory):
     (folder / "data.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     common = f"""
 dataset_path: json
-dataset_kwargs: {{data_files: {{test: {folder / "data.jsonl"}}}}}
+dataset_kwargs: {{data_files: {{test: {folder / "data.jsonl"}}}, cache_dir: {folder}}}
 test_split: test
 doc_to_text: "Question: {{{{question}}}}\\nAnswer:"
 """

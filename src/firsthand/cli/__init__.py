@@ -13,6 +13,7 @@ from firsthand.cli import (
     count,
     demo,
     errors,
+    eval,
     generate,
     growth,
     prepare,
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate.generate)
+app.command("eval")(eval.evaluate)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
