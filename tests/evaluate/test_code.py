@@ -2,6 +2,7 @@
 
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
 
 
 def test_windows_is_refused(monkeypatch):
-    monkeypatch.setattr(code.os, "name", "nt")
+    monkeypatch.setattr(code, "os", SimpleNamespace(name="nt"))
     with pytest.raises(UserError, match="Windows"):
         code.run("", 1)
 

@@ -40,7 +40,7 @@ class Outcome:
     output: str
 
 
-def run(program: str, seconds: float) -> Outcome:
+def run(program: str, seconds: float | int) -> Outcome:
     """Run Python text with this Python, without its installed packages: exit code 0 is success.
 
     The environment is empty but for the program's folder, which is deleted afterwards, with all processes of its group.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+from firsthand.errors import UserError
 from firsthand.evaluate import texts
 from firsthand.evaluate.ask import Asked, ask, summary
 from firsthand.evaluate.bootstrap import Figure
@@ -53,8 +54,13 @@ def judge_texts(
     advance: Advance = lambda windows: None,
     begin: Advance = lambda windows: None,
 ) -> Part:
-    """Perplexity and bits per byte. `begin` is told the number of windows."""
-    length = window or opened.model.context_length
+    """Perplexity and bits per byte. `begin` is told the number of windows. UserError for one larger than the context."""
+    context = opened.model.context_length
+    length = context if window is None else window
+    if not 1 <= length <= context:
+        raise UserError(
+            f"A window of {length} tokens does not fit into the model's context, which is {context} tokens."
+        )
     cut = texts.cut(opened.tokenizer, documents, length, stride)
     begin(len(cut.windows))
     found = until_interrupted(texts.read(opened.model, cut, precision), advance)
