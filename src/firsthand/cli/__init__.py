@@ -16,6 +16,7 @@ from firsthand.cli import (
     demo,
     errors,
     export,
+    eval,
     generate,
     growth,
     import_,
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate.generate)
+app.command("eval")(eval.evaluate)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)

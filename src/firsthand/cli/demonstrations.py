@@ -36,7 +36,7 @@ def demonstrate(
 
     if what == "dialogue" and (data or models):
         raise UserError(
-            "The dialogue is between characters of the plays and our own GPT: leave out --data and --model."
+            "Our own GPT speaks as the plays' characters: leave out --data and --model."
         )
     recipe = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={out / 'pretrained'}"])
     with Display(title=f"demo {what}", json=json) as display:

@@ -95,7 +95,7 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None) -> di
     note(f"reading the records of {config.data.source}")
     reading = Reading()
     sides = labelled_sides(config, reading)
-    labels = label_map(record.label for record, _ in rows)
+    labels = label_map(record.label for records in sides.values() for record in records)
     if len(labels) < 2:
         raise UserError(
             f"All {len(sides['train'])} records have the label {next(iter(labels))!r}: nothing is to be told apart."
