@@ -35,9 +35,7 @@ def demonstrate(
     from firsthand.experiments.display import Display
 
     if what == "dialogue" and (data or models):
-        raise UserError(
-            "Our own GPT speaks as the plays' characters: leave out --data and --model."
-        )
+        raise UserError("Our own GPT speaks as the plays' characters: leave out --data and --model.")
     recipe = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={out / 'pretrained'}"])
     with Display(title=f"demo {what}", json=json) as display:
         own = pretrained(recipe, display)
