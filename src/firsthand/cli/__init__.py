@@ -8,6 +8,7 @@ import typer
 
 from firsthand.cli import (
     bench,
+    chat,
     check,
     compare,
     count,
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate.generate)
+app.command()(chat.chat)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
