@@ -82,7 +82,7 @@ def test_prompts_are_turns_of_one_conversation(firsthand):
     assert second["read"] < second["prompt_tokens"]
     code, out, err = firsthand("chat", *arguments)
     assert (code, out) == (0, f"{first['text']}\n{second['text']}\n".replace("\x1b", ""))
-    assert "6 tokens" in err
+    assert "wrote 6 at" in err
     assert "\x1b" not in err
 
 

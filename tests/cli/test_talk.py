@@ -77,7 +77,7 @@ def talk():
 def test_lines_are_answered_and_counted(talk):
     text, notes, _ = talk("Hello", "  ", "How?")
     assert text == "Hello\nHow?\n"
-    assert notes[0] == "(5 tokens, 31 tokens/s, 0.2 s before the first; 4 read anew, 14 of 100 used)"
+    assert notes[0] == "(read 4 tokens in 0.2 s, wrote 5 at 31 tokens/s; 14 of 100 used)"
     assert len(notes) == 2
 
 

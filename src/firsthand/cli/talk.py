@@ -150,8 +150,8 @@ def figures(answer: "Answer", conversation: "Conversation") -> str:
     """Tokens and speed, in one line."""
     used = answer.prompt_tokens + answer.tokens
     return (
-        f"({answer.tokens} tokens, {answer.tokens_per_second:.0f} tokens/s, {answer.wait:.1f} s before the first; "
-        f"{answer.read} read anew, {used:,} of {conversation.context_length:,} used)"
+        f"(read {answer.read} tokens in {answer.wait:.1f} s, wrote {answer.tokens} at {answer.tokens_per_second:.0f} "
+        f"tokens/s; {used:,} of {conversation.context_length:,} used)"
     )
 
 
