@@ -8,6 +8,7 @@ import typer
 
 from firsthand.cli import (
     bench,
+    chat,
     check,
     classify,
     compare,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command()(generate.generate)
 app.command("eval")(eval.evaluate)
+app.command()(chat.chat)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
