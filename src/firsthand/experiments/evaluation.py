@@ -35,6 +35,11 @@ class Part:
     of: int
 
     @property
+    def label(self) -> str:
+        """A name that no other part has."""
+        return self.name if self.kind == "texts" else f"{self.kind}-{self.name}"
+
+    @property
     def complete(self) -> bool:
         return len(self.samples) == self.of
 
@@ -54,7 +59,7 @@ def judge_texts(
     advance: Advance = lambda windows: None,
     begin: Advance = lambda windows: None,
 ) -> Part:
-    """Perplexity and bits per byte. `begin` is told the number of windows. UserError for one larger than the context."""
+    """Perplexity and bits per byte. `begin` is told the number of windows. UserError if they exceed the context."""
     context = opened.model.context_length
     length = context if window is None else window
     if not 1 <= length <= context:
