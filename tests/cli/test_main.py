@@ -23,7 +23,7 @@ def _verbs() -> list[str]:
 
 def test_the_verbs_are_these() -> None:
     """Others build on these names: taking one away is a change for the CHANGELOG."""
-    names = "bench check compare count demo generate growth prepare probe runs scaling sweep tokenizer train"
+    names = "bench check compare count demo eval generate growth prepare probe runs scaling sweep tokenizer train"
     assert _verbs() == names.split()
 
 
