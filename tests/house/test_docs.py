@@ -17,6 +17,7 @@ CODE = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
 
 # Each table of parts, and the page that promises to list all of it.
 PAGES = {
+    "MEASURES": "evaluation.md",
     "SOURCES": "data.md",
     "CLEANERS": "data.md",
     "FILTERS": "data.md",

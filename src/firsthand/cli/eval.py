@@ -183,7 +183,7 @@ def _report(found: "list[Part]", facts: dict[str, Any], out: Path | None, json: 
         else:
             results.setdefault(part.kind, {})[part.name] = part.to_json()
     if out is not None:
-        files = [write_samples(out, f"{part.kind}-{part.name}", part.samples) for part in found]
+        files = [write_samples(out, part.label, part.samples) for part in found]
         results["files"] = [str(path) for path in [out / "results.json", *files]]
         write_results(out, results)
     if json:
@@ -202,9 +202,9 @@ def _table(found: "list[Part]") -> "Table":
     grid = Table("", "figure", "value", "95 % interval", "standard error", "samples", box=None, header_style="bold")
     for part in found:
         for number, (name, figure) in enumerate(part.figures.items()):
-            between = "" if figure.low is None else f"{figure.low:.4f} to {figure.high:.4f}"
-            error = "" if figure.standard_error is None else f"{figure.standard_error:.4f}"
+            between = "" if figure.low is None else f"{figure.low:.4g} to {figure.high:.4g}"
+            error = "" if figure.standard_error is None else f"{figure.standard_error:.2g}"
             count = f"{len(part.samples):,}" + ("" if part.complete else f" of {part.of:,}")
             title = "" if number else part.name
-            grid.add_row(title, name.replace("_", " "), f"{figure.value:.4f}", between, error, "" if number else count)
+            grid.add_row(title, name.replace("_", " "), f"{figure.value:.4g}", between, error, "" if number else count)
     return grid

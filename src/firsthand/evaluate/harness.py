@@ -114,7 +114,7 @@ class Adapter:
 def language_model(adapter: Adapter) -> Any:
     """The adapter as an `lm_eval.api.model.LM`, which `lm_eval.simple_evaluate` takes as its `model`."""
     LM = _lm_eval().api.model.LM
-    made = type("Firsthand", (Adapter, LM), {})
+    made: Any = type("Firsthand", (Adapter, LM), {})
     lm = made.__new__(made)
     LM.__init__(lm)
     vars(lm).update(vars(adapter))

@@ -172,8 +172,9 @@ def token_scores(
     A few rows of logits at a time: those of a whole text would not fit into memory.
     """
     nats, best = [], []
-    for rows, wanted in zip(x.split(ROWS), targets.split(ROWS), strict=True):
-        logits = model.head(rows).float()
+    for start in range(0, len(targets), ROWS):
+        wanted = targets[start : start + ROWS]
+        logits = model.head(x[start : start + ROWS]).float()
         nats.append(logits.gather(1, wanted[:, None])[:, 0].cpu().double() - logits.logsumexp(-1).cpu().double())
         best.append((logits.argmax(-1) == wanted).cpu())
     return torch.cat(nats), torch.cat(best)

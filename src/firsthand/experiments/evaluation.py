@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from firsthand.errors import UserError
@@ -35,6 +35,11 @@ class Part:
     of: int
 
     @property
+    def label(self) -> str:
+        """A name that no other part has."""
+        return self.name if self.kind == "texts" else f"{self.kind}-{self.name}"
+
+    @property
     def complete(self) -> bool:
         return len(self.samples) == self.of
 
@@ -54,7 +59,7 @@ def judge_texts(
     advance: Advance = lambda windows: None,
     begin: Advance = lambda windows: None,
 ) -> Part:
-    """Perplexity and bits per byte. `begin` is told the number of windows. UserError for one larger than the context."""
+    """Perplexity and bits per byte. `begin` is told the number of windows. UserError if they exceed the context."""
     context = opened.model.context_length
     length = context if window is None else window
     if not 1 <= length <= context:
@@ -66,14 +71,10 @@ def judge_texts(
     found = until_interrupted(texts.read(opened.model, cut, precision), advance)
     report = texts.report(found, seed)
     nats = report.nats_per_token
-    powers = {
-        name: None if value is None else math.exp(value) for name, value in (("low", nats.low), ("high", nats.high))
-    }
-    error = None if nats.standard_error is None else nats.standard_error * report.score.perplexity
     figures = {
         "bits_per_byte": report.bits_per_byte,
         "nats_per_token": nats,
-        "perplexity": replace(nats, value=report.score.perplexity, standard_error=error, **powers),
+        "perplexity": _exponential(nats),
     }
     facts = {
         **{name: figure.value for name, figure in figures.items()},
@@ -123,6 +124,18 @@ def until_interrupted(samples: Iterable[T], advance: Advance) -> list[T]:
         if not found:
             raise
     return found
+
+
+def _exponential(figure: Figure) -> Figure:
+    """Perplexity from nats per token; the error by its slope."""
+    value = _exp(figure.value)
+    error = None if figure.standard_error is None else figure.standard_error * value
+    low, high = (None if end is None else _exp(end) for end in (figure.low, figure.high))
+    return Figure(value, error, low, high, figure.samples)
+
+
+def _exp(nats: float) -> float:
+    return math.exp(nats) if nats < 700 else math.inf
 
 
 def _error(results: Mapping[str, Any], metric: str) -> float | None:
