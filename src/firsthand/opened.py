@@ -12,8 +12,9 @@ from firsthand import checkpoint, interop, tokens
 from firsthand.adapt import peft
 from firsthand.adapt.attach import merged_weights
 from firsthand.adapt.heads import put_head
+from firsthand.adapt.prepare import make_adapter
 from firsthand.adapt.saved import Adapted
-from firsthand.assemble import load_weights, make_adapter
+from firsthand.assemble import load_weights
 from firsthand.config import AdaptNode, setting
 from firsthand.errors import DamagedError, UserError
 from firsthand.interop import Imported

@@ -14,8 +14,8 @@ def export(
     format: Annotated[
         str,
         typer.Option(
-            help="hf: a Hugging Face folder; gguf: a file for llama.cpp; peft: the adapter alone; firsthand: a run that "
-            "needs no base."
+            help="hf: a Hugging Face folder; gguf: a file for llama.cpp; peft: the adapter alone; firsthand: a run "
+            "that needs no base."
         ),
     ] = "hf",
     dtype: Annotated[

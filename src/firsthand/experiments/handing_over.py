@@ -21,8 +21,8 @@ def adapter(run: str, out: Path) -> list[Path]:
         raise UserError(f"{run} has no adapter over a base, so there is none to write. Export the model: --format hf.")
     if adapted.quantize:
         raise UserError(
-            f"The adapter of {run} was learnt over weights in {adapted.quantize}, which are rounded here in another way "
-            "than in peft. Export the whole model: --format hf."
+            f"The adapter of {run} was learnt over weights in {adapted.quantize}, which are rounded here in another "
+            "way than in peft. Export the whole model: --format hf."
         )
     where = adapted.base.found()
     return peft.write_peft(out, adapted.adapter, saved.model, their_maps(opened.find(where)), where)
