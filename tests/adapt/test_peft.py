@@ -97,11 +97,15 @@ def test_peft_loads_what_we_write(bases, tmp_path, spec):
         assert (theirs - ours(IDS)).abs().max() > 0.1
         torch.testing.assert_close(model(IDS), theirs, atol=1e-5, rtol=1e-5)
     again, learnt = read_peft(tmp_path, linear_names(ours), rename)
-    assert {key: again[key] for key in ("part", "rank", "alpha")} == {key: spec[key] for key in ("part", "rank", "alpha")}
+    assert {key: again[key] for key in ("part", "rank", "alpha")} == {
+        key: spec[key] for key in ("part", "rank", "alpha")
+    }
     assert learnt.keys() == lora_state_dict(model).keys()
 
 
-@pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"use_dora": True}, {"use_dora": True, "use_rslora": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"use_rslora": True}, {"use_dora": True}, {"use_dora": True, "use_rslora": True}]
+)
 def test_we_load_what_peft_writes(bases, tmp_path, options):
     from peft import LoraConfig, get_peft_model
 
