@@ -203,7 +203,7 @@ def make_optimizer(config: Config, model: LanguageModel, precision: str = "fp32"
 
 def make_objective(config: Config, class_counts: Sequence[int] | None = None) -> Objective:
     """`class_counts`: rows of each class to train on, where classes are named."""
-    offered = {"class_counts": class_counts} if class_counts else {}
+    offered: dict[str, Any] = {"class_counts": class_counts} if class_counts else {}
     objective: Objective = build("train.objective", OBJECTIVES, config.train.objective, **offered)
     return objective
 

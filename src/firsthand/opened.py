@@ -128,8 +128,11 @@ def folded(
     """The weights of a plain model that does what the base does with the adapter."""
     spec = named_again("adapt.adapter", adapted.adapter, named.pop("adapt.adapter", None))
     node = AdaptNode(adapter=spec, quantize=adapted.quantize)
-    adapter, quantizer = make_adapter(node, files=spec != adapted.adapter)
-    return merged_weights(weights, learnt, adapter, quantizer, adapted.quantized)
+    try:
+        adapter, quantizer = make_adapter(node, files=spec != adapted.adapter)
+        return merged_weights(weights, learnt, adapter, quantizer, adapted.quantized)
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise DamagedError(f"The adapter {spec!r} cannot be made: {' '.join(str(error).split())[:200]}.") from None
 
 
 def _saved(saved: checkpoint.Checkpoint) -> Imported:

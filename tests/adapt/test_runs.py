@@ -142,7 +142,17 @@ def test_a_description_is_read_as_it_was_written():
 
 
 @pytest.mark.parametrize(
-    "tree", [[1], {"base": {"name": 1}}, {"labels": [1]}, {"quantized": 3}, {"more": 1}, {"row_tokens": -1}, "text"]
+    "tree",
+    [
+        [1],
+        {"base": {"name": 1}},
+        {"labels": [1]},
+        {"quantized": 3},
+        {"more": 1},
+        {"row_tokens": -1},
+        {"adapter": 1},
+        "text",
+    ],
 )
 def test_a_description_that_was_never_written_is_damaged(tree):
     with pytest.raises(DamagedError, match="its adapter is damaged"):

@@ -17,7 +17,7 @@ from firsthand import config as config_module
 from firsthand.config import Config
 from firsthand.errors import Stopped, UserError
 from firsthand.experiments import corpus as corpus_module
-from firsthand.experiments.corpus import Corpus
+from firsthand.experiments.corpus import AnyCorpus
 from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.machine import machine, processor
 from firsthand.experiments.memory import PeakMemory
@@ -97,7 +97,7 @@ class Series:
             self._write()
         return changed(config, {"train.precision": self.notes["precision"]})
 
-    def corpus(self, config: Config) -> Corpus:
+    def corpus(self, config: Config) -> AnyCorpus:
         """The data of a run, made once for all runs that share its settings."""
         folder = self._data(config)
         if config.model.weights and not (folder / "summary.json").is_file():
