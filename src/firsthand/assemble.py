@@ -10,14 +10,12 @@ from typing import Any
 import torch
 
 from firsthand import dial, tokens
-from firsthand.adapt import ADAPTERS, QUANTIZERS
-from firsthand.adapt.attach import attach, linear_names, targeted
-from firsthand.adapt.freeze import freeze
-from firsthand.adapt.heads import put_head
+from firsthand.adapt.prepare import make_adapter, prepare
 from firsthand.adapt.saved import Adapted, Base
-from firsthand.config import AdaptNode, Config, replaced
+from firsthand.config import Config, replaced
 from firsthand.data import conversations, loader
 from firsthand.data.conversations import ConversationLoader, Conversations
+from firsthand.data.labelled import ExampleLoader, Examples
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
 from firsthand.errors import UserError, suggest
@@ -37,8 +35,9 @@ from firsthand.types import Batch
 
 SIZES = ("d_model", "n_heads", "n_kv_heads", "d_head", "d_ff")
 
-MOST_ROW_TOKENS = 1024
-"""Of rows of conversations, where the recipe does not say: longer ones cost more attention than they save padding."""
+MOST_ROW_TOKENS = {"conversations": 1024, "labels": 256}
+"""Where the recipe does not say. Longer rows of conversations cost more attention than they save padding; what a text
+is about, its first 256 tokens say."""
 
 ANY_VOCABULARY = 257
 """A number of tokens for questions whose answer does not depend on it."""
@@ -53,8 +52,8 @@ def settle(config: Config) -> tuple[Config, dict[str, Any]]:
     if model.n_layers and not (model.size or model.d_model):
         derived |= {f"model.{key}": fields[key] for key in SIZES if getattr(model, key) is None}
     tuned = model.weights is not None
-    if config.data.kind == "conversations" and config.data.row_tokens is None:
-        derived["data.row_tokens"] = min(fields["context_length"], MOST_ROW_TOKENS)
+    if config.data.kind in MOST_ROW_TOKENS and config.data.row_tokens is None:
+        derived["data.row_tokens"] = min(fields["context_length"], MOST_ROW_TOKENS[config.data.kind])
     unbounded = not (train.epochs or train.steps or train.tokens or train.seconds or train.flops)
     unrated = [rate for rate in dial.rates(name, 1.0, 1) if rate not in arguments]
     if unbounded or unrated or config.data.batch_tokens is None:
@@ -66,7 +65,7 @@ def settle(config: Config) -> tuple[Config, dict[str, Any]]:
         if config.data.batch_tokens is None:
             derived["data.batch_tokens"] = _batch_tokens(replaced(config, derived), fields["context_length"], flops)
         if unbounded and tuned:
-            derived["train.epochs"] = dial.TUNING_EPOCHS if config.data.kind == "conversations" else 1
+            derived["train.epochs"] = 1 if config.data.kind == "text" else dial.TUNING_EPOCHS
         elif unbounded:
             derived["train.tokens"] = dial.horizon(weights)
     return replaced(config, derived), derived
@@ -74,7 +73,7 @@ def settle(config: Config) -> tuple[Config, dict[str, Any]]:
 
 def _batch_tokens(config: Config, context_length: int, flops: float) -> int:
     length = row_tokens(config, context_length)
-    if config.model.weights or config.data.kind == "conversations":
+    if config.model.weights or config.data.kind != "text":
         return dial.tuning_batch(length, config.train.microbatches)
     return dial.batch_tokens(flops, length, config.train.microbatches)
 
@@ -86,7 +85,13 @@ def check(config: Config) -> None:
     its constructor (torch then raises a RuntimeError) cannot be tried so; it is made when there are some.
     """
     make_schedule(config)
-    adapter, quantizer = make_adapter(config.adapt)
+    objective, classes = split(config.train.objective)[0], config.data.kind == "labels"
+    if objective in OBJECTIVES and classes != (objective == "classify"):
+        raise UserError(
+            f"train.objective={config.train.objective!r} does not fit data.kind={config.data.kind}: to name classes, "
+            "set data.kind=labels and train.objective=classify; to write text, neither."
+        )
+    _, quantizer = make_adapter(config.adapt)
     if quantizer and not config.model.weights:
         raise UserError(
             f"adapt.quantize={config.adapt.quantize} stores trained weights in few bits, and this recipe has none: "
@@ -94,10 +99,9 @@ def check(config: Config) -> None:
         )
     with contextlib.suppress(RuntimeError):
         model = sketch(resolve(config.model), ANY_VOCABULARY)
+        prepare(model, config.adapt.model_copy(update={"quantize": None}), 0, ("a", "b") if classes else None)
         make_optimizer(config, model)
         make_objective(config)
-        if adapter:
-            targeted(model, adapter.targets)
 
 
 def tokenizer_maker(config: Config) -> Callable[[Iterable[str]], Tokenizer]:
@@ -131,32 +135,12 @@ def make_model(config: Config, vocab_size: int, files: bool = True) -> LanguageM
     return model
 
 
-def make_adapter(node: AdaptNode, files: bool = True) -> tuple[Any, Any]:
-    """The adapter and the quantizer that `adapt` names, each None if it names none."""
-    adapter = build("adapt.adapter", ADAPTERS, node.adapter, files) if node.adapter else None
-    return adapter, build("adapt.quantize", QUANTIZERS, node.quantize, files) if node.quantize else None
-
-
 def adapt(
     config: Config, model: LanguageModel, labels: Sequence[str] | None = None, base: Base | None = None
 ) -> Adapted:
-    """Make of a model with its first weights what `adapt` asks for, and let learn only what it says.
-
-    `labels`: the classes that it is to name. `base`: where its weights came from. What is new is drawn from the run's
-    seed. Returns what a checkpoint must say about it.
-    """
-    torch.manual_seed(config.train.seed)
-    adapter, quantizer = make_adapter(config.adapt)
-    quantized = linear_names(model) if quantizer else []
-    attach(model, adapter, quantizer)
-    if labels:
-        put_head(model, len(labels))
-    learning = freeze(model, config.adapt.policy)
-    if len(learning) == len(list(model.parameters())):
-        base = None  # nothing of it is left
-    return Adapted(
-        config.adapt.adapter, config.adapt.quantize, tuple(quantized), tuple(labels) if labels else None, base
-    )
+    """Make of a model with its first weights what `adapt` asks for (adapt/prepare.py)."""
+    length = row_tokens(config, model.context_length) if labels else None
+    return prepare(model, config.adapt, config.train.seed, labels, length, base)
 
 
 def row_tokens(config: Config, context_length: int) -> int:
@@ -171,8 +155,8 @@ def row_tokens(config: Config, context_length: int) -> int:
 
 
 def make_loader(
-    config: Config, data: Tokens | Conversations, context_length: int, ranks: Ranks, device: torch.device
-) -> Loader | ConversationLoader:
+    config: Config, data: Tokens | Conversations | Examples, context_length: int, ranks: Ranks, device: torch.device
+) -> Loader | ConversationLoader | ExampleLoader:
     assert config.data.batch_tokens is not None, "settle the config first"
     length = row_tokens(config, context_length)
     shared: dict[str, Any] = {
@@ -183,6 +167,8 @@ def make_loader(
         "world": ranks.world,
         "device": device,
     }
+    if isinstance(data, Examples):
+        return ExampleLoader(data, length, **shared)
     if isinstance(data, Conversations):
         return ConversationLoader(data, length, packed=config.data.packing, **shared)
     return Loader(data, length, stride=config.data.stride, mask_documents=config.data.mask_documents, **shared)
@@ -215,8 +201,10 @@ def make_optimizer(config: Config, model: LanguageModel, precision: str = "fp32"
     return optimizer
 
 
-def make_objective(config: Config) -> Objective:
-    objective: Objective = build("train.objective", OBJECTIVES, config.train.objective)
+def make_objective(config: Config, class_counts: Sequence[int] | None = None) -> Objective:
+    """`class_counts`: rows of each class to train on, where classes are named."""
+    offered = {"class_counts": class_counts} if class_counts else {}
+    objective: Objective = build("train.objective", OBJECTIVES, config.train.objective, **offered)
     return objective
 
 

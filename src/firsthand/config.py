@@ -60,8 +60,10 @@ class RunNode(Node):
 
 
 class DataNode(Node):
-    kind: Literal["text", "conversations"] = Field(
-        "text", description="text: every token is learnt; conversations: records, of which the answers are learnt"
+    kind: Literal["text", "conversations", "labels"] = Field(
+        "text",
+        description="text: every token is learnt; conversations: records, of which the answers are learnt; labels: "
+        "records with a text and its class",
     )
     source: str | list[str] = Field("shakespeare", description="a name in SOURCES, or a path, glob or URL")
     field: str = Field("text", description="the field that holds the text in .jsonl and .parquet")

@@ -9,18 +9,25 @@ import torch
 from torch import Tensor
 
 from firsthand import checkpoint, interop, tokens
+from firsthand.adapt import peft
 from firsthand.adapt.attach import merged_weights
 from firsthand.adapt.heads import put_head
+from firsthand.adapt.prepare import make_adapter
 from firsthand.adapt.saved import Adapted
-from firsthand.assemble import load_weights, make_adapter
+from firsthand.assemble import load_weights
 from firsthand.config import AdaptNode, setting
 from firsthand.errors import DamagedError, UserError
 from firsthand.interop import Imported
+from firsthand.interop.hugging_face.maps import their_maps
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model
+from firsthand.model.vocabulary import grown
 from firsthand.parts import named_again
 from firsthand.tokens import Tokenizer
 from firsthand.tokens.chat import ChatTemplate
+
+DEEPEST = 8
+"""So many models may stand on one another."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Opened:
 
     `vocab_size`: rows of its embedding, at least the tokenizer's. `chat`: None for a model that only continues texts.
     `labels`: the classes of a model that names these instead of tokens; an adapter has been folded into the weights.
+    `row_tokens`: so many of a text it reads to name its class.
     """
 
     model: LanguageModel
@@ -37,6 +45,7 @@ class Opened:
     vocab_size: int
     chat: ChatTemplate | None = None
     labels: tuple[str, ...] | None = None
+    row_tokens: int | None = None
 
 
 def load(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> tuple[LanguageModel, Tokenizer]:
@@ -64,7 +73,8 @@ def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ())
     if adapted.labels:
         put_head(model, len(adapted.labels))
     load_weights(model, found.weights, str(path))
-    return Opened(model.to(device).eval(), found.tokenizer, found.fields, found.vocab_size, found.chat, adapted.labels)
+    given = (found.tokenizer, found.fields, found.vocab_size, found.chat, adapted.labels, adapted.row_tokens)
+    return Opened(model.to(device).eval(), *given)
 
 
 def find(path: str | Path) -> Imported:
@@ -77,6 +87,10 @@ def find(path: str | Path) -> Imported:
 
 def _found(path: Path, named: dict[str, Any], depth: int = 0) -> tuple[Imported, Adapted]:
     """What lies at `path`. An adapter's base is opened too, and the adapter folded into its weights."""
+    if depth > DEEPEST:
+        raise UserError(f"{path} stands on another model, which stands on another, and so on without an end.")
+    if peft.fits(path):
+        return _of_peft(path, named, depth), Adapted()
     imported = interop.read(path)
     if imported:
         return imported, Adapted()
@@ -84,14 +98,28 @@ def _found(path: Path, named: dict[str, Any], depth: int = 0) -> tuple[Imported,
     found, adapted = _saved(saved), Adapted.of_json(saved.config.get("adapt"), str(saved.path))
     weights = found.weights
     if adapted.base:
-        if depth > 8:
-            raise UserError(f"{path} stands on another model, which stands on another, and so on without an end.")
-        below = adapted.base.found()
-        weights = _found(Path(below), named, depth + 1)[0].weights
-        adapted.base.check(weights, below)
+        where = adapted.base.found()
+        below, _ = _found(Path(where), named, depth + 1)
+        adapted.base.check(below.weights, where)
+        weights = grown(below.weights, below.tokenizer.vocab_size, found.tokenizer.vocab_size)
     if adapted.adapter or adapted.quantize or adapted.base:
         weights = folded(adapted, weights, saved.model, named)
     return replace(found, weights=weights), adapted
+
+
+def _of_peft(path: Path, named: dict[str, Any], depth: int) -> Imported:
+    """What an adapter of peft's makes of its base."""
+    name = peft.base_of(path)
+    places = [place for place in (Path(name).expanduser(), path / name) if place.exists()]
+    if not places:
+        raise UserError(
+            f"The adapter in {path} is for {name}, which is not here: looked for {name} and {path / name}. Bring the "
+            f"base here, and give its folder as base_model_name_or_path in {path / peft.CONFIG}."
+        )
+    below, _ = _found(places[0], named, depth + 1)
+    spec, learnt = peft.read_peft(path, their_maps(below))
+    adapter, _ = make_adapter(AdaptNode(adapter=spec))
+    return replace(below, weights=merged_weights(below.weights, learnt, adapter))
 
 
 def folded(

@@ -42,6 +42,8 @@ PAGES = {
     "OPTIMIZERS": "training.md",
     "SCHEDULES": "training.md",
     "TRACKERS": "training.md",
+    "ADAPTERS": "finetuning/adapters.md",
+    "QUANTIZERS": "finetuning/adapters.md",
 }
 
 

@@ -1,8 +1,8 @@
 """Teaching a trained model something new with few weights: adapters, 4-bit bases, frozen parts, heads for classes.
 
-To write your own adapter: a class whose arguments are what a recipe may set, with `targets` (which maps it is for), `own`
-(how its parameters are called) and `__call__(linear) -> nn.Module`. What it returns keeps the map as `linear`, and
-`merged()` gives one nn.Linear that does the same. Then a line in the table, or `adapt.adapter=my_idea.py:Mine`.
+To write your own adapter: a class whose arguments are what a recipe may set, with `targets` (which maps it is for),
+`own` (how its parameters are called) and `__call__(linear) -> nn.Module`. What it returns keeps the map as `linear`,
+and `merged()` gives one nn.Linear that does the same. Then a line in the table, or `adapt.adapter=my_idea.py:Mine`.
 """
 
 from collections.abc import Callable

@@ -103,8 +103,8 @@ def _with_own(adapter: Any, weight: Tensor, tensors: Mapping[str, Tensor]) -> Te
     for key, tensor in tensors.items():
         if getattr(sketch, key).shape != tensor.shape:
             raise UserError(
-                f"An adapter's {key} is {tuple(tensor.shape)} in the file and {tuple(getattr(sketch, key).shape)} by its "
-                "settings: it was made for another model, or with another rank."
+                f"An adapter's {key} is {tuple(tensor.shape)} in the file and {tuple(getattr(sketch, key).shape)} by "
+                "its settings: it was made for another model, or with another rank."
             )
     part = adapter(linear_of(weight, None))
     for key, tensor in tensors.items():

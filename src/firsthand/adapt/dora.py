@@ -13,8 +13,8 @@ from firsthand.adapt.lora import check_sizes, fresh_pair, linear_of
 class DoRALinear(nn.Module):
     """The weight is magnitude · V / ‖V‖ row by row, with V = W + alpha / rank · B A (section 4.1, equation 5).
 
-    The magnitude begins at ‖W‖, so that the first outputs are exactly those of `linear`. ‖V‖ counts as a constant in the
-    backward pass (section 4.3), which saves its gradient and costs no accuracy.
+    The magnitude begins at ‖W‖, so that the first outputs are exactly those of `linear`. ‖V‖ counts as a constant in
+    the backward pass (section 4.3), which saves its gradient and costs no accuracy.
     """
 
     own = ("lora_a", "lora_b", "magnitude")

@@ -13,8 +13,8 @@ def freeze(model: LanguageModel, policy: str) -> list[str]:
     """Let learn what `policy` names, and nothing else; returns the names of the parameters that learn.
 
     "all"; the "head" (a tied one is the embedding); the "last_block" with the last norm and a head of its own; the
-    "adapter" alone. Adapters learn in any case, and so does a head for classes, which knows nothing yet. What an adapter
-    stands around never learns.
+    "adapter" alone. Adapters learn in any case, and so does a head for classes, which knows nothing yet. What an
+    adapter stands around never learns.
     """
     if policy not in POLICIES:
         raise UserError(f"adapt.train: there is no policy {policy!r}. {suggest(policy, POLICIES)}")

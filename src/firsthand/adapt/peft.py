@@ -1,11 +1,11 @@
 """Adapters in the files of the library `peft`: adapter_config.json and adapter_model.safetensors.
 
-Names are those of the base's Hugging Face form; whoever calls gives the way from our names to them.
+Names are those of the base's Hugging Face form; whoever calls says which map of theirs holds which of ours.
 (https://huggingface.co/docs/peft, "Checkpoint format"; the names of what learns are those of peft 0.17 and later.)
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ PREFIX = "base_model.model."
 OWN = {"lora_a": "lora_A.weight", "lora_b": "lora_B.weight", "magnitude": "lora_magnitude_vector"}
 PLAIN: dict[str, Any] = {
     "bias": "none",
-    "fan_in_fan_out": False,
     "modules_to_save": None,
     "rank_pattern": {},
     "alpha_pattern": {},
@@ -35,7 +34,8 @@ PLAIN: dict[str, Any] = {
 }
 """Settings that change what is computed, and their only value here."""
 
-Rename = Callable[[str], str]
+Maps = Mapping[str, Sequence[tuple[str, int]]]
+"""By their names of linear maps: those of ours that each holds, side by side, and the size of what they give."""
 
 
 def fits(path: Path) -> bool:
@@ -51,10 +51,10 @@ def base_of(path: Path) -> str:
     return name
 
 
-def read_peft(path: Path, maps: Iterable[str], rename: Rename) -> tuple[PartSpec, dict[str, Tensor]]:
+def read_peft(path: Path, maps: Maps) -> tuple[PartSpec, dict[str, Tensor]]:
     """The adapter in a folder as a part, and what it has learnt by our parameter names.
 
-    `maps`: the linear maps of the base, in our names; `rename` gives theirs. UserError for what is not known here.
+    UserError for what is not known here.
     """
     settings = _settings(path)
     for key, plain in PLAIN.items():
@@ -64,20 +64,22 @@ def read_peft(path: Path, maps: Iterable[str], rename: Rename) -> tuple[PartSpec
         raise UserError(
             f"{path / CONFIG}: {settings.get('peft_type')!r} is not known here; LORA is, with use_dora too."
         )
-    ours = {rename(name): name for name in maps}
     theirs = {tail: own for own, tail in OWN.items()} | {"lora_magnitude_vector.weight": "magnitude"}
     learnt: dict[str, Tensor] = {}
     for key, tensor in read_safetensors(path / WEIGHTS).items():
         module, _, tail = key.removeprefix(PREFIX).partition(".lora_")
-        if module not in ours or f"lora_{tail}" not in theirs:
+        if module not in maps or f"lora_{tail}" not in theirs:
             raise UserError(f"{path / WEIGHTS}: the base has no place for {key!r}.")
-        learnt[f"{ours[module]}.{theirs[f'lora_{tail}']}"] = tensor.float()
+        own, ours = theirs[f"lora_{tail}"], maps[module]
+        sizes = [size for _, size in ours]
+        if own != "lora_a" and len(tensor) != sum(sizes):
+            raise UserError(f"{path / WEIGHTS}: {key} has {len(tensor)} rows; the base's map gives {sum(sizes)}.")
+        parts = [tensor] * len(ours) if own == "lora_a" else tensor.split(sizes)
+        learnt |= {f"{name}.{own}": part.float() for (name, _), part in zip(ours, parts, strict=True)}
     return _part(settings, path) | {"targets": _maps(learnt)}, learnt
 
 
-def write_peft(
-    path: Path, adapter: PartSpec, learnt: Mapping[str, Tensor], maps: Iterable[str], rename: Rename, base: str
-) -> list[Path]:
+def write_peft(path: Path, adapter: PartSpec, learnt: Mapping[str, Tensor], maps: Maps, base: str) -> list[Path]:
     """Write what an adapter has learnt (by our names) for peft into the folder `path`; returns the files.
 
     `base`: how peft is to find the model that it was made for. UserError for what peft has no words for.
@@ -87,12 +89,19 @@ def write_peft(
     odd = [name for name in learnt if name.rpartition(".")[2] not in OWN]
     if kind not in ("lora", "dora") or odd:
         raise UserError(
-            f"peft has no place for {odd[0] if odd else kind!r}: an adapter file holds what LoRA or DoRA have learnt and "
-            "nothing else. Export the whole model instead (--format hf)."
+            f"peft has no place for {odd[0] if odd else kind!r}: an adapter file holds what LoRA or DoRA have learnt "
+            "and nothing else. Export the whole model instead (--format hf)."
         )
-    lasts = {name.rpartition(".")[2] for name in adapted}
-    whole = {name for name in maps if name.rpartition(".")[2] in lasts} == set(adapted)
-    targets = {rename(name) for name in adapted}
+    theirs = {ours[0][0]: name for name, ours in maps.items() if len(ours) == 1}
+    joined = [name for name in adapted if name not in theirs]
+    if joined:
+        raise UserError(
+            f"The base's Hugging Face form has no map that is {joined[0]} alone, so peft cannot fasten an adapter to "
+            "it. Export the whole model instead (--format hf)."
+        )
+    targets = {theirs[name] for name in adapted}
+    lasts = {name.rpartition(".")[2] for name in targets}
+    whole = {name for name in maps if name.rpartition(".")[2] in lasts} == targets
     settings = PLAIN | {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -103,12 +112,12 @@ def write_peft(
         "lora_dropout": arguments.get("dropout", 0.0),
         "use_rslora": arguments.get("rank_stabilized", False),
         "use_dora": kind == "dora",
-        "target_modules": sorted({name.rpartition(".")[2] for name in targets} if whole else targets),
+        "target_modules": sorted(lasts if whole else targets),
     }
     tensors = {}
     for name, tensor in learnt.items():
         module, _, own = name.rpartition(".")
-        tensors[f"{PREFIX}{rename(module)}.{OWN[own]}"] = tensor.detach()
+        tensors[f"{PREFIX}{theirs[module]}.{OWN[own]}"] = tensor.detach()
     path.mkdir(parents=True, exist_ok=True)
     files.write(path / CONFIG, [json.dumps(settings, indent=1).encode() + b"\n"])
     write_safetensors(path / WEIGHTS, tensors)

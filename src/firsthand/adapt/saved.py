@@ -39,15 +39,16 @@ class Base:
         """UserError unless these are the weights that the model began with."""
         if fingerprint(weights) != self.sha256:
             raise UserError(
-                f"This checkpoint was learnt on top of {self.name!r}, whose weights have changed: those in {where} have "
-                f"another SHA-256 than {self.sha256[:12]}…, so together they would make another model. Put the old "
-                "ones back."
+                f"This checkpoint was learnt on top of {self.name!r}, whose weights have changed: those in {where} "
+                f"have another SHA-256 than {self.sha256[:12]}…, so together they would make another model. Put the "
+                "old ones back."
             )
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """`quantized`: the maps that stand in few bits. `labels`: of a model that names classes.
+    """`quantized`: the maps that stand in few bits. `labels`: of a model that names classes,
+    after it has read at most `row_tokens` of a text.
 
     `base`: None if the checkpoint has all weights itself; else it has only those that learnt.
     """
@@ -56,6 +57,7 @@ class Adapted:
     quantize: PartSpec | None = None
     quantized: tuple[str, ...] = ()
     labels: tuple[str, ...] | None = None
+    row_tokens: int | None = None
     base: Base | None = None
 
     def to_json(self) -> dict[str, Any] | None:
@@ -70,6 +72,8 @@ class Adapted:
             base = Base(**fields.pop("base")) if fields.get("base") else None
             quantized, labels = fields.pop("quantized", ()), fields.pop("labels", None)
             texts = [*quantized, *(labels or ()), *(asdict(base).values() if base else ())]
+            if fields.get("row_tokens") is not None and not 0 < int(fields["row_tokens"]) < 1 << 31:
+                raise ValueError("row_tokens")
             if not all(isinstance(text, str) for text in texts):
                 raise TypeError("a name is no text")
             return cls(**fields | {"quantized": tuple(quantized), "labels": labels and tuple(labels), "base": base})

@@ -9,13 +9,16 @@ import typer
 from firsthand.cli import (
     bench,
     check,
+    classify,
     compare,
     count,
     data,
     demo,
     errors,
+    export,
     generate,
     growth,
+    import_,
     prepare,
     probe,
     runs,
@@ -36,8 +39,11 @@ app.command()(generate.generate)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
+app.command("import")(import_.import_)
+app.command()(export.export)
 app.command()(count.count)
 app.command()(check.check)
+app.command()(classify.classify)
 app.command()(compare.compare)
 app.command()(sweep.sweep)
 app.command()(growth.growth)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from firsthand.config import Config
 from firsthand.data.conversations import Conversations
 from firsthand.data.shards import Tokens, write_shards
 from firsthand.errors import UserError
-from firsthand.experiments import tuning
+from firsthand.experiments import labels, tuning
 from firsthand.interop import Imported
 from firsthand.text.pipeline import Pipeline, is_prepared, prepare, read_split
 from firsthand.text.sources import read
@@ -56,6 +56,9 @@ class Corpus:
         return int(self.summary["validation_bytes"])
 
 
+AnyCorpus: TypeAlias = Corpus | labels.LabelledCorpus
+
+
 def make(config: Config, folder: Path, note: Note, found: Imported | None = None) -> None:
     """Read, clean, split and tokenize the source into `folder`; nothing happens if that was done already.
 
@@ -63,7 +66,8 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None = None
     """
     if (folder / "summary.json").is_file():
         return
-    summary = (tuning.make if config.data.kind == "conversations" else _make_text)(config, folder, note, found)
+    make_kind = {"text": _make_text, "conversations": tuning.make, "labels": labels.make}[config.data.kind]
+    summary = make_kind(config, folder, note, found)
     if found is not None:
         summary["vocab_size"] = found.vocab_size
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -100,10 +104,12 @@ def _make_text(config: Config, folder: Path, note: Note, found: Imported | None)
     }
 
 
-def open_corpus(folder: Path) -> Corpus:
+def open_corpus(folder: Path) -> AnyCorpus:
     """What `make` has made."""
     tokenizer = tokens.load(folder)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    if "labels" in summary:
+        return labels.open_corpus(folder, summary)
     chat = ChatTemplate.of_json(summary["chat"], tokenizer) if summary.get("chat") else None
     if (folder / "train" / "ids").is_dir():
         train, validation = (Conversations.open(folder / side) for side in ("train", "validation"))

@@ -12,8 +12,9 @@ from firsthand.adapt.saved import Adapted
 from firsthand.config import Config
 from firsthand.errors import DamagedError, Stopped
 from firsthand.experiments import corpus as corpus_module
-from firsthand.experiments.corpus import Corpus
+from firsthand.experiments.corpus import AnyCorpus
 from firsthand.experiments.folder import RunFolder
+from firsthand.experiments.labels import LabelledCorpus
 from firsthand.experiments.origin import Origin, begin
 from firsthand.experiments.plots import plot_run
 from firsthand.experiments.watch import Show, Silent, Watch
@@ -105,21 +106,22 @@ def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any]) -
 
 
 def _loop(
-    config: Config, corpus: Corpus, group: Ranks, device: torch.device, choices: Choices, origin: Origin | None
+    config: Config, corpus: AnyCorpus, group: Ranks, device: torch.device, choices: Choices, origin: Origin | None
 ) -> tuple[Loop, Adapted]:
     """The loop, and what checkpoints must say about its model."""
     train, chosen = config.train, choices.precision
     model = assemble.make_model(config, corpus.vocab_size)
     if origin:
         origin.put_into(model, corpus.tokenizer.vocab_size)
-    adapted = assemble.adapt(config, model, base=origin.base if origin else None)
+    classes = corpus if isinstance(corpus, LabelledCorpus) else None
+    adapted = assemble.adapt(config, model, classes and classes.labels, origin.base if origin else None)
     if origin:
         origin.check_new_tokens(model, corpus.tokenizer)
     loader = assemble.make_loader(config, corpus.train, model.context_length, group, device)
     model = model.to(device)
     loop = Loop(
         model,
-        assemble.make_objective(config),
+        assemble.make_objective(config, classes and classes.class_counts),
         assemble.make_optimizer(config, model, chosen),
         assemble.make_schedule(config),
         loader,
@@ -151,7 +153,7 @@ def _restore(loop: Loop, adapted: Adapted, folder: RunFolder, show: Show) -> Non
 
 
 def _watch(
-    loop: Loop, config: Config, corpus: Corpus, folder: RunFolder, show: Show, choices: Choices, adapted: Adapted
+    loop: Loop, config: Config, corpus: AnyCorpus, folder: RunFolder, show: Show, choices: Choices, adapted: Adapted
 ) -> Watch:
     peak = measure_peak(loop.device.type, seconds=0.03) * loop.ranks.world
     trackers = open_trackers(config.train.trackers, config.run.name, folder.path, config.model_dump(mode="json"))
@@ -183,6 +185,8 @@ def _train(loop: Loop, watch: Watch, folder: RunFolder) -> dict[str, Any]:
     watch.sample()
     watch.save()
     summary = _summary(loop, watch, folder.path) | final
+    if isinstance(watch.corpus, LabelledCorpus):
+        summary |= watch.corpus.conclude(loop.model, folder.path, watch.row_tokens, loop.ranks.first)
     if loop.ranks.first:
         plot_run(folder.path)
         folder.set_status("finished", **summary)
