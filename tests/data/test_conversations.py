@@ -74,7 +74,7 @@ def test_inputs_targets_positions_and_documents():
                 continue
             ids, learn = encoded[n].ids, encoded[n].learn
             assert x[here].tolist() == ids[:-1]
-            assert y[here].tolist() == [i if l else IGNORE for i, l in zip(ids[1:], learn[1:], strict=True)]
+            assert y[here].tolist() == [i if learnt else IGNORE for i, learnt in zip(ids[1:], learn[1:], strict=True)]
             assert index[here].tolist() == list(range(len(ids) - 1))
             assert (here.nonzero().diff(dim=0) == 1).all()
             seen.append(n)

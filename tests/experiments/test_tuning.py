@@ -168,7 +168,7 @@ def test_plain_text_goes_on_from_a_model_too(tuning, base, tmp_path):
         (["tokenizer=byte"], "brings the tokenizer"),
         (["model.weights=no/such"], "no/such"),
         (["model.weights=null", "tokenizer=weights"], "names no such model"),
-        ([f"model.weights_sha256={'0' * 64}"], "is not the model that model.weights_sha256 names"),
+        ([f"model.weights_sha256={'a' * 64}"], "is not the model that model.weights_sha256 names"),
         (["data.validation=tail:0.1"], r"documents:0\.1"),
         (["data.row_tokens=64"], r"more than the model reads at once, which is model\.context_length=48"),
         (["data.row_tokens=8"], "None of the .* conversations to train on fits"),
@@ -184,7 +184,7 @@ def test_what_cannot_be_is_refused(tuning, settings, says):
 def test_bad_rows_stop_the_run_unless_they_are_to_be_left_out(tuning, tmp_path):
     records = tmp_path / "records.jsonl"
     records.write_text(records.read_text() + '{"messages": [{"role": "user", "content": "?"}]}\n{"prompt": 1}\n')
-    with pytest.raises(UserError, match=rf"line {len(PAIRS) + 2}: .*skip_bad=true"):
+    with pytest.raises(UserError, match=rf"line {len(PAIRS) + 1}: .*skip_bad=true"):
         execute(tuning(), show=Silent())
     notes = []
 

@@ -18,6 +18,8 @@ CODE = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
 # Each table of parts, and the page that promises to list all of it.
 PAGES = {
     "SOURCES": "data.md",
+    "RECORDS": "finetuning/README.md",
+    "LAYOUTS": "finetuning/README.md",
     "CLEANERS": "data.md",
     "FILTERS": "data.md",
     "TASKS": "data.md",

@@ -20,37 +20,45 @@ def records(path, skip_bad=False):
     return [row.record for row in read(str(path), reading, skip_bad)], reading
 
 
-@pytest.mark.parametrize(
-    ("fields", "layout", "record"),
-    [
-        ({"messages": [{"role": "user", "content": ASKED.content}, {"role": "assistant", "content": SAID.content}]}, "messages", PAIR),
-        ({"conversations": [{"from": "human", "value": ASKED.content}, {"from": "gpt", "value": SAID.content}]}, "sharegpt", PAIR),
-        ({"instruction": ASKED.content, "input": "", "output": SAID.content}, "alpaca", PAIR),
-        ({"instruction": "Who's", "input": "there?", "output": SAID.content}, "alpaca", Conversation((Message("user", "Who's\n\nthere?"), SAID))),
-        ({"prompt": ASKED.content, "completion": SAID.content}, "completion", PAIR),
-        ({"prompt": ASKED.content, "chosen": SAID.content, "rejected": "No."}, "preference", Preference((ASKED,), (SAID,), (Message("assistant", "No."),))),
-        (
-            {
-                "chosen": [{"role": "user", "content": ASKED.content}, {"role": "assistant", "content": SAID.content}],
-                "rejected": [{"role": "user", "content": ASKED.content}, {"role": "assistant", "content": "No."}],
-            },
-            "preference",
-            Preference((ASKED,), (SAID,), (Message("assistant", "No."),)),
-        ),
-        ({"prompt": ASKED.content, "answer": "Bernardo", "verifier": "exact"}, "verifiable", Verifiable((ASKED,), "Bernardo")),
-        ({"question": "2+2?", "answer": "Two and two.\n#### 4"}, "gsm8k", Verifiable((Message("user", "2+2?"),), "4", "number", "Two and two.\n#### 4")),
-        ({"text": "free prize", "label": "spam"}, "labelled", Labelled("free prize", "spam")),
-        ({"Label": "spam", "SMS": "free prize"}, "labelled", Labelled("free prize", "spam")),
-        ({"text": "free prize", "label": 1}, "labelled", Labelled("free prize", "1")),
-    ],
-)  # fmt: skip
+CHAT = [{"role": "user", "content": ASKED.content}, {"role": "assistant", "content": SAID.content}]
+SPOKEN = [{"from": "human", "value": ASKED.content}, {"from": "gpt", "value": SAID.content}]
+BETTER = Preference((ASKED,), (SAID,), (Message("assistant", "No."),))
+WORKED = "Two and two.\n#### 4"
+LAYOUTS = [
+    ({"messages": CHAT}, "messages", PAIR),
+    ({"conversations": SPOKEN}, "sharegpt", PAIR),
+    ({"instruction": ASKED.content, "input": "", "output": SAID.content}, "alpaca", PAIR),
+    (
+        {"instruction": "Who's", "input": "there?", "output": SAID.content},
+        "alpaca",
+        Conversation((Message("user", "Who's\n\nthere?"), SAID)),
+    ),
+    ({"prompt": ASKED.content, "completion": SAID.content}, "completion", PAIR),
+    ({"prompt": ASKED.content, "chosen": SAID.content, "rejected": "No."}, "preference", BETTER),
+    ({"chosen": CHAT, "rejected": [CHAT[0], {"role": "assistant", "content": "No."}]}, "preference", BETTER),
+    (
+        {"prompt": ASKED.content, "answer": "Bernardo", "verifier": "exact"},
+        "verifiable",
+        Verifiable((ASKED,), "Bernardo"),
+    ),
+    (
+        {"question": "2+2?", "answer": WORKED},
+        "gsm8k",
+        Verifiable((Message("user", "2+2?"),), "4", "number", WORKED),
+    ),
+    ({"text": "free prize", "label": "spam"}, "labelled", Labelled("free prize", "spam")),
+    ({"Label": "spam", "SMS": "free prize"}, "labelled", Labelled("free prize", "spam")),
+    ({"text": "free prize", "label": 1}, "labelled", Labelled("free prize", "1")),
+]
+
+
+@pytest.mark.parametrize(("fields", "layout", "record"), LAYOUTS)
 def test_every_layout_is_known_by_its_keys(fields, layout, record):
     assert layouts.convert(fields) == (record, layout)
 
 
 def test_all_layouts_are_tested():
-    tested = test_every_layout_is_known_by_its_keys.pytestmark[0].args[1]
-    assert {layout for _, layout, _ in tested} == set(layouts.LAYOUTS)
+    assert {layout for _, layout, _ in LAYOUTS} == set(layouts.LAYOUTS)
 
 
 def test_a_system_message_beside_sharegpt_and_what_each_kind_is_for_tuning():
@@ -176,7 +184,7 @@ def test_files_that_cannot_be_read(tmp_path, name, text, says):
 
 
 def test_unknown_sources_and_duplicates(tmp_path):
-    with pytest.raises(UserError, match="no records 'dialogs'.*Did you mean 'dialogues'"):
+    with pytest.raises(UserError, match=r"no records 'dialogs'.*Did you mean 'dialogues'"):
         records("dialogs")
     line = json.dumps({"prompt": "a", "completion": "b"})
     (tmp_path / "a.jsonl").write_text(f"{line}\n{line}\n" + json.dumps({"instruction": "a", "output": "b"}))
