@@ -43,8 +43,8 @@ def rows(steps: int = 30, length: int = 256, texts: int = 4, shape: list[str] = 
     size = [f"model.context_length={length}", f"data.batch_tokens={texts * length}"]
     ids = np.random.default_rng(0).integers(0, VOCABULARY, 200_000).astype(np.uint16)
     settings = [*shape, *size, *TAUGHT, "adapt.adapter.targets=[query, value]"]
-    mine, other = loop_of(settings, ids, VOCABULARY), loop_of(settings, ids, VOCABULARY)
-    peer = theirs(other, resolve(config.load(None, settings).model)["position"]["theta"])
+    mine = loop_of(settings, ids, VOCABULARY)
+    peer = theirs(mine, resolve(config.load(None, settings).model)["position"]["theta"])
     sides = {"firsthand": loss_of(iter(mine))}
     if peer is not None:
         sides["transformers and peft"] = peer

@@ -10,12 +10,9 @@ from typing import Any
 import torch
 
 from firsthand import dial, tokens
-from firsthand.adapt import ADAPTERS, QUANTIZERS
-from firsthand.adapt.attach import attach, linear_names
-from firsthand.adapt.freeze import freeze
-from firsthand.adapt.heads import put_head
+from firsthand.adapt.prepare import make_adapter, prepare
 from firsthand.adapt.saved import Adapted, Base
-from firsthand.config import AdaptNode, Config, replaced
+from firsthand.config import Config, replaced
 from firsthand.data import conversations, loader
 from firsthand.data.conversations import ConversationLoader, Conversations
 from firsthand.data.labelled import ExampleLoader, Examples
@@ -88,13 +85,13 @@ def check(config: Config) -> None:
     its constructor (torch then raises a RuntimeError) cannot be tried so; it is made when there are some.
     """
     make_schedule(config)
-    names_classes = split(config.train.objective)[0] == "classify"
-    if names_classes != (config.data.kind == "labels"):
+    objective, classes = split(config.train.objective)[0], config.data.kind == "labels"
+    if objective in OBJECTIVES and classes != (objective == "classify"):
         raise UserError(
             f"train.objective={config.train.objective!r} does not fit data.kind={config.data.kind}: to name classes, "
             "set data.kind=labels and train.objective=classify; to write text, neither."
         )
-    adapter, quantizer = make_adapter(config.adapt)
+    _, quantizer = make_adapter(config.adapt)
     if quantizer and not config.model.weights:
         raise UserError(
             f"adapt.quantize={config.adapt.quantize} stores trained weights in few bits, and this recipe has none: "
@@ -102,10 +99,7 @@ def check(config: Config) -> None:
         )
     with contextlib.suppress(RuntimeError):
         model = sketch(resolve(config.model), ANY_VOCABULARY)
-        attach(model, adapter)
-        if names_classes:
-            put_head(model, 2)
-        freeze(model, config.adapt.policy)
+        prepare(model, config.adapt.model_copy(update={"quantize": None}), 0, ("a", "b") if classes else None)
         make_optimizer(config, model)
         make_objective(config)
 
@@ -141,32 +135,12 @@ def make_model(config: Config, vocab_size: int, files: bool = True) -> LanguageM
     return model
 
 
-def make_adapter(node: AdaptNode, files: bool = True) -> tuple[Any, Any]:
-    """The adapter and the quantizer that `adapt` names, each None if it names none."""
-    adapter = build("adapt.adapter", ADAPTERS, node.adapter, files) if node.adapter else None
-    return adapter, build("adapt.quantize", QUANTIZERS, node.quantize, files) if node.quantize else None
-
-
 def adapt(
     config: Config, model: LanguageModel, labels: Sequence[str] | None = None, base: Base | None = None
 ) -> Adapted:
-    """Make of a model with its first weights what `adapt` asks for, and let learn only what it says.
-
-    `labels`: the classes that it is to name. `base`: where its weights came from. What is new is drawn from the run's
-    seed. Returns what a checkpoint must say about it.
-    """
-    torch.manual_seed(config.train.seed)
-    adapter, quantizer = make_adapter(config.adapt)
-    quantized = linear_names(model) if quantizer else []
-    attach(model, adapter, quantizer)
-    if labels:
-        put_head(model, len(labels))
-    learning = freeze(model, config.adapt.policy)
-    if len(learning) == len(list(model.parameters())):
-        base = None  # nothing of it is left
-    node, classes = config.adapt, tuple(labels) if labels else None
+    """Make of a model with its first weights what `adapt` asks for (adapt/prepare.py)."""
     length = row_tokens(config, model.context_length) if labels else None
-    return Adapted(node.adapter, node.quantize, tuple(quantized), classes, length, base)
+    return prepare(model, config.adapt, config.train.seed, labels, length, base)
 
 
 def row_tokens(config: Config, context_length: int) -> int:
@@ -229,7 +203,7 @@ def make_optimizer(config: Config, model: LanguageModel, precision: str = "fp32"
 
 def make_objective(config: Config, class_counts: Sequence[int] | None = None) -> Objective:
     """`class_counts`: rows of each class to train on, where classes are named."""
-    offered = {"class_counts": class_counts} if class_counts else {}
+    offered: dict[str, Any] = {"class_counts": class_counts} if class_counts else {}
     objective: Objective = build("train.objective", OBJECTIVES, config.train.objective, **offered)
     return objective
 

@@ -23,9 +23,9 @@ TUNING_BATCH = 4096
 examples, Llama 2 (arXiv 2307.09288, section 3.1) 64."""
 
 TUNING_SHARE = 0.1
-"""A trained model's rate as a share of pretraining's, lest it forget: Llama 2 was pretrained at 3e-4 to 1.5e-4 and tuned
-at 2e-5 (sections 2.2 and 3.1). Adapters want ten times the rate of all weights (Schulman et al. 2025, "LoRA Without
-Regret"), which is pretraining's again."""
+"""A trained model's rate as a share of pretraining's, lest it forget: Llama 2 was pretrained at 3e-4 to 1.5e-4 and
+tuned at 2e-5 (sections 2.2 and 3.1). Adapters want ten times the rate of all weights (Schulman et al. 2025, "LoRA
+Without Regret"), which is pretraining's again."""
 
 
 def width(n_layers: int, per_layer: int = WIDTH_PER_LAYER) -> int:

@@ -12,8 +12,9 @@ from firsthand import checkpoint, interop, tokens
 from firsthand.adapt import peft
 from firsthand.adapt.attach import merged_weights
 from firsthand.adapt.heads import put_head
+from firsthand.adapt.prepare import make_adapter
 from firsthand.adapt.saved import Adapted
-from firsthand.assemble import load_weights, make_adapter
+from firsthand.assemble import load_weights
 from firsthand.config import AdaptNode, setting
 from firsthand.errors import DamagedError, UserError
 from firsthand.interop import Imported
@@ -127,8 +128,11 @@ def folded(
     """The weights of a plain model that does what the base does with the adapter."""
     spec = named_again("adapt.adapter", adapted.adapter, named.pop("adapt.adapter", None))
     node = AdaptNode(adapter=spec, quantize=adapted.quantize)
-    adapter, quantizer = make_adapter(node, files=spec != adapted.adapter)
-    return merged_weights(weights, learnt, adapter, quantizer, adapted.quantized)
+    try:
+        adapter, quantizer = make_adapter(node, files=spec != adapted.adapter)
+        return merged_weights(weights, learnt, adapter, quantizer, adapted.quantized)
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise DamagedError(f"The adapter {spec!r} cannot be made: {' '.join(str(error).split())[:200]}.") from None
 
 
 def _saved(saved: checkpoint.Checkpoint) -> Imported:

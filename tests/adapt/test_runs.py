@@ -13,7 +13,10 @@ from firsthand.adapt.saved import Adapted, Base, fingerprint
 from firsthand.errors import DamagedError, Stopped, UserError
 from firsthand.experiments.run import execute
 from firsthand.experiments.watch import Silent
-from firsthand.opened import open_model
+from firsthand.interop import EXPORTS
+from firsthand.opened import find, open_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # in peft
 
 LINES = [f"the {a} {b} {c}.\n" for a in ("king", "queen", "fool") for b in ("sees", "loves") for c in ("night", "war")]
 MODEL = {"n_layers": 2, "d_model": 32, "n_heads": 2, "context_length": 16, "dropout": 0.1, "tied": False}
@@ -139,7 +142,17 @@ def test_a_description_is_read_as_it_was_written():
 
 
 @pytest.mark.parametrize(
-    "tree", [[1], {"base": {"name": 1}}, {"labels": [1]}, {"quantized": 3}, {"more": 1}, {"row_tokens": -1}, "text"]
+    "tree",
+    [
+        [1],
+        {"base": {"name": 1}},
+        {"labels": [1]},
+        {"quantized": 3},
+        {"more": 1},
+        {"row_tokens": -1},
+        {"adapter": 1},
+        "text",
+    ],
 )
 def test_a_description_that_was_never_written_is_damaged(tree):
     with pytest.raises(DamagedError, match="its adapter is damaged"):
@@ -169,3 +182,31 @@ def test_slips_are_told_before_any_data_is_read(tmp_path, settings, message):
     tree = config.load(None, [f"run.dir={tmp_path}/run", "data.source=nowhere", "model.preset=llama", *settings])
     with pytest.raises(UserError, match=message):
         execute(tree)
+
+
+def test_a_run_with_an_adapter_is_handed_over(tmp_path):
+    """To peft, which gets the adapter alone; and as a run of its own, which needs no base any more."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from firsthand.experiments.handing_over import OURS
+
+    (tmp_path / "text.txt").write_text("".join(LINES) * 6)
+    data = DATA | {"source": str(tmp_path / "text.txt")}
+    model = {"preset": "llama", **MODEL, "dropout": 0.0}
+    tree = {"run": {"dir": str(tmp_path / "run")}, "data": data, "tokenizer": "byte", "model": model, "train": TRAIN}
+    execute(config.parse(tree, "test"))
+    execute(tuned(tmp_path, tmp_path / "taught", {"adapter": LORA}))
+    OURS["firsthand"][0](str(tmp_path / "taught"), tmp_path / "alone")
+    OURS["peft"][0](str(tmp_path / "taught"), tmp_path / "adapter")
+    EXPORTS["hf"].write(find(tmp_path / "run"), tmp_path / "base", "fp32")
+    expected = weights(tmp_path / "taught")
+    assert all(torch.equal(expected[name], tensor) for name, tensor in weights(tmp_path / "alone").items())
+    ids = torch.arange(12)[None] + 60
+    with torch.no_grad():
+        ours = firsthand.load(tmp_path / "taught")[0](ids)
+        theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "base").eval()
+        assert (theirs(ids).logits - ours).abs().max() > 0.01
+        torch.testing.assert_close(PeftModel.from_pretrained(theirs, tmp_path / "adapter")(ids).logits, ours)
+    with pytest.raises(UserError, match="has no adapter"):
+        OURS["peft"][0](str(tmp_path / "run"), tmp_path / "none")

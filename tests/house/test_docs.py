@@ -19,6 +19,8 @@ CODE = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
 PAGES = {
     "MEASURES": "evaluation.md",
     "SOURCES": "data.md",
+    "RECORDS": "finetuning/README.md",
+    "LAYOUTS": "finetuning/README.md",
     "CLEANERS": "data.md",
     "FILTERS": "data.md",
     "TASKS": "data.md",
@@ -43,6 +45,8 @@ PAGES = {
     "OPTIMIZERS": "training.md",
     "SCHEDULES": "training.md",
     "TRACKERS": "training.md",
+    "ADAPTERS": "finetuning/adapters.md",
+    "QUANTIZERS": "finetuning/adapters.md",
 }
 
 

@@ -86,7 +86,8 @@ def merged_weights(
     within = tuple(f"{name}." for name in adapted)
     result = dict(weights) | {name.replace(".linear.", "."): tensor for name, tensor in learnt.items()}
     try:
-        for name in quantized if quantizer else ():
+        for name in quantized:
+            assert quantizer is not None, "what is quantized has a quantizer"
             result[f"{name}.weight"] = quantizer(linear_of(result[f"{name}.weight"], None)).weight
         for name in adapted:
             tensors = {key: learnt[f"{name}.{key}"] for key in own}

@@ -17,7 +17,7 @@ class DoRALinear(nn.Module):
     the backward pass (section 4.3), which saves its gradient and costs no accuracy.
     """
 
-    own = ("lora_a", "lora_b", "magnitude")
+    own: tuple[str, ...] = ("lora_a", "lora_b", "magnitude")
 
     def __init__(self, linear: nn.Module, rank: int, alpha: float, dropout: float = 0.0) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class DoRALinear(nn.Module):
     def forward(self, x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "*rows d_out"]:
         seen = self.dropout(x)
         turned = F.linear(seen, self.weight) + F.linear(F.linear(seen, self.lora_a) * self.scale, self.lora_b)
-        y = turned * (self.magnitude / self._turned().norm(dim=1))
+        y: Tensor = turned * (self.magnitude / self._turned().norm(dim=1))
         return y if self.linear.bias is None else y + self.linear.bias
 
     def merged(self) -> nn.Linear:

@@ -23,7 +23,7 @@ def freeze(model: LanguageModel, policy: str) -> list[str]:
     starts = {"all": ("",), "head": (head,), "last_block": last, "adapter": ()}[policy]
     fresh = ("unembedding.",) if isinstance(model.unembedding, ClassifierHead) else ()
     adapters = {name: part for name, part in model.named_modules() if hasattr(part, "merged")}
-    own = {f"{name}.{key}" for name, part in adapters.items() for key in part.own}  # type: ignore[union-attr]
+    own = {f"{name}.{key}" for name, part in adapters.items() for key in part.own}
     fixed = tuple(f"{name}.linear." for name in adapters)
     learning = []
     for name, parameter in model.named_parameters():

@@ -18,7 +18,7 @@ class LoRALinear(nn.Module):
     the first outputs are exactly those of `linear`; A is drawn as nn.Linear draws a weight.
     """
 
-    own = ("lora_a", "lora_b")
+    own: tuple[str, ...] = ("lora_a", "lora_b")
 
     def __init__(
         self, linear: nn.Module, rank: int, alpha: float, dropout: float = 0.0, rank_stabilized: bool = False
@@ -81,7 +81,7 @@ def lora_state_dict(model: nn.Module) -> dict[str, Tensor]:
         f"{name}.{own}": getattr(module, own).detach()
         for name, module in model.named_modules()
         if hasattr(module, "merged")
-        for own in module.own  # type: ignore[union-attr]
+        for own in module.own
     }
 
 
@@ -99,7 +99,7 @@ def linear_of(weight: Float[Tensor, "d_out d_in"], bias: Float[Tensor, "d_out"] 
     with torch.device("meta"):
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     linear.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    linear.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+    linear.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach(), requires_grad=False))
     return linear
 
 

@@ -66,11 +66,11 @@ class NF4Linear(nn.Module):
     Quantization"): 0.13 bits a weight in place of 0.5. The 8 bits are torch's float8_e4m3fn.
     """
 
-    own = ()
+    own: tuple[str, ...] = ()
 
     def __init__(self, linear: nn.Linear, double: bool = True) -> None:
         super().__init__()
-        self.out_features, self.in_features, self.double = linear.out_features, linear.in_features, double
+        self.out_features, self.in_features, self.doubled = linear.out_features, linear.in_features, double
         codes, scales = quantize(linear.weight)
         self.codes: Tensor
         self.scales: Tensor
@@ -103,7 +103,7 @@ class NF4Linear(nn.Module):
         return linear_of(self.weight, self.bias)
 
     def _scales(self) -> Float[Tensor, "blocks"]:
-        if not self.double:
+        if not self.doubled:
             return self.scales
         return ((self.scales.float() * self.units).flatten() + self.mean)[: -(-len(self.codes) * 2 // BLOCK)]
 

@@ -74,7 +74,7 @@ def read_peft(path: Path, maps: Maps) -> tuple[PartSpec, dict[str, Tensor]]:
         sizes = [size for _, size in ours]
         if own != "lora_a" and len(tensor) != sum(sizes):
             raise UserError(f"{path / WEIGHTS}: {key} has {len(tensor)} rows; the base's map gives {sum(sizes)}.")
-        parts = [tensor] * len(ours) if own == "lora_a" else tensor.split(sizes)
+        parts = [tensor] * len(ours) if own == "lora_a" else tensor.split_with_sizes(sizes)
         learnt |= {f"{name}.{own}": part.float() for (name, _), part in zip(ours, parts, strict=True)}
     return _part(settings, path) | {"targets": _maps(learnt)}, learnt
 

@@ -74,6 +74,10 @@ class Adapted:
             texts = [*quantized, *(labels or ()), *(asdict(base).values() if base else ())]
             if fields.get("row_tokens") is not None and not 0 < int(fields["row_tokens"]) < 1 << 31:
                 raise ValueError("row_tokens")
+            if quantized and not fields.get("quantize"):
+                raise ValueError("nothing has rounded what is rounded")
+            if not all(isinstance(fields.get(key), str | dict | None) for key in ("adapter", "quantize")):
+                raise TypeError("a part has no name")
             if not all(isinstance(text, str) for text in texts):
                 raise TypeError("a name is no text")
             return cls(**fields | {"quantized": tuple(quantized), "labels": labels and tuple(labels), "base": base})

@@ -143,7 +143,7 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
             ),
             (
                 "packed",
-                f"{summary['packed_rows']:,} rows of {summary['row_tokens']:,}, {summary['padding']:.1%} of them padding",
+                f"{summary['packed_rows']:,} rows of {summary['row_tokens']:,}; {summary['padding']:.1%} padding",
             ),
         ]
     if summary["cut"]:

@@ -105,9 +105,11 @@ class ExampleLoader:
         drawn = torch.randperm(len(self.examples), generator=generator)
         lengths = self.examples.lengths(self.row_tokens)
         batches: list[list[int]] = []
-        for pool in drawn[: self.steps_per_epoch * self.rows].split(POOL * self.rows):
-            in_order = pool[lengths[pool].argsort(stable=True)]
-            batches += [part.tolist() for part in in_order.split(self.rows)]
+        end = self.steps_per_epoch * self.rows
+        for start in range(0, end, POOL * self.rows):
+            pool = drawn[start : min(end, start + POOL * self.rows)]
+            in_order = pool[lengths[pool].argsort(stable=True)].tolist()
+            batches += [in_order[first : first + self.rows] for first in range(0, len(in_order), self.rows)]
         return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
 
 
@@ -115,6 +117,7 @@ def in_order(
     examples: Examples, row_tokens: int, rows: int, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[list[int], Batch]]:
     """Every text once, the short ones first, with its row number."""
-    order = examples.lengths(row_tokens).argsort(stable=True)
-    for part in order.split(rows):
-        yield part.tolist(), examples.batch(part.tolist(), row_tokens, device)
+    order = examples.lengths(row_tokens).argsort(stable=True).tolist()
+    for start in range(0, len(order), rows):
+        part = order[start : start + rows]
+        yield part, examples.batch(part, row_tokens, device)

@@ -105,7 +105,7 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None) -> di
     at_most = row_tokens(config, resolve(config.model)["context_length"])
     cut = {side: _write(records, labels, tokenizer, at_most, folder / side) for side, records in sides.items()}
     held = sides["validation"]
-    summary = {
+    summary: dict[str, Any] = {
         "labels": list(labels),
         "rows": {side: dict(Counter(record.label for record in records)) for side, records in sides.items()},
         "cut": cut,
@@ -143,8 +143,8 @@ def _write(
 
 def open_corpus(folder: Path, summary: dict[str, Any]) -> LabelledCorpus:
     """What `make` has made."""
-    sides = [Examples(**read_safetensors(folder / f"{side}.safetensors")) for side in SPLITS]
-    return LabelledCorpus(tokens.load(folder), *sides, tuple(summary["labels"]), summary)
+    train, validation, test = (Examples(**read_safetensors(folder / f"{side}.safetensors")) for side in SPLITS)
+    return LabelledCorpus(tokens.load(folder), train, validation, test, tuple(summary["labels"]), summary)
 
 
 def _labelled(row: Row) -> Labelled:

@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from firsthand.experiments.plots import figure, printable, save
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_labels(found: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -16,7 +13,7 @@ def plot_labels(found: Mapping[str, Any], folder: Path) -> list[Path]:
     return [path for name, picture in pictures.items() for path in save(picture, folder, name)]
 
 
-def confusion(table: Mapping[str, Any]) -> "Figure":
+def confusion(table: Mapping[str, Any]) -> Any:
     """A row for each true class, a column for each predicted one; shades are shares of the row."""
     names = [printable(name) for name in table["classes"]]
     counts: Sequence[Sequence[int]] = table["true_by_predicted"]
@@ -38,7 +35,7 @@ def confusion(table: Mapping[str, Any]) -> "Figure":
     return picture
 
 
-def calibration(found: Mapping[str, Any]) -> "Figure":
+def calibration(found: Mapping[str, Any]) -> Any:
     """How often the model is right where it is so sure; on the diagonal it can be believed. Dots: their rows."""
     curve = found["calibration"]
     with figure(5.2, 5.0) as picture:

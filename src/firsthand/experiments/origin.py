@@ -91,8 +91,8 @@ def _agreed(config: Config, fields: dict[str, Any]) -> Config:
             value = named_again(f"model.{key}", value, given)
         elif given is not None and _plain(given) != _plain(value):
             raise UserError(
-                f"model.{key} = {given!r}, but the model in model.weights = {config.model.weights} has {value!r}, which "
-                "its weights were trained with. Leave the setting out."
+                f"model.{key} = {given!r}, but the model in model.weights = {config.model.weights} has {value!r}, "
+                "which its weights were trained with. Leave the setting out."
             )
         values[f"model.{key}"] = value
     values["model.weights"] = config.model.weights

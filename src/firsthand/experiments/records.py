@@ -1,4 +1,4 @@
-"""A look at records before anything is trained on them: what they are, how long, and which of their tokens are learnt."""
+"""A look at records before anything is trained on them: what they are, how long, and which tokens are learnt."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -114,14 +114,14 @@ def _loop(
     if origin:
         origin.put_into(model, corpus.tokenizer.vocab_size)
     classes = corpus if isinstance(corpus, LabelledCorpus) else None
-    adapted = assemble.adapt(config, model, classes and classes.labels, origin.base if origin else None)
+    adapted = assemble.adapt(config, model, classes.labels if classes else None, origin.base if origin else None)
     if origin:
         origin.check_new_tokens(model, corpus.tokenizer)
     loader = assemble.make_loader(config, corpus.train, model.context_length, group, device)
     model = model.to(device)
     loop = Loop(
         model,
-        assemble.make_objective(config, classes and classes.class_counts),
+        assemble.make_objective(config, classes.class_counts if classes else None),
         assemble.make_optimizer(config, model, chosen),
         assemble.make_schedule(config),
         loader,

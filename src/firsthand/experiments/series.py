@@ -98,13 +98,17 @@ class Series:
         return changed(config, {"train.precision": self.notes["precision"]})
 
     def corpus(self, config: Config) -> Corpus:
-        """The data of a run, made once for all runs that share its settings."""
+        """The data of a run, made once for all runs that share its settings. UserError where no text is predicted."""
+        if config.data.kind == "labels":
+            raise UserError("Runs are compared by bits per byte, and data.kind=labels predicts no text. Leave it out.")
         folder = self._data(config)
         if config.model.weights and not (folder / "summary.json").is_file():
             origin = begin(config)[1]
             corpus_module.make(config, folder, self._show.note, origin and origin.found)
         corpus_module.make(config, folder, self._show.note)
-        return corpus_module.open_corpus(folder)
+        found = corpus_module.open_corpus(folder)
+        assert isinstance(found, Corpus), "classes are refused above"
+        return found
 
     def run(self, trial: Trial, number: int, total: int) -> Outcome:
         """Make the run, or go on with it, or find it finished. Stopped, after saving, if a signal asked for it.

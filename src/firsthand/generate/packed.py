@@ -140,8 +140,9 @@ def _plain(model: LanguageModel) -> LanguageModel:
     parts: list[nn.Module] = [plain]
     for part in parts:
         for name, child in list(part.named_children()):
-            if hasattr(child, "merged"):
-                setattr(part, name, child.merged())
+            merged: Any = getattr(child, "merged", None)
+            if merged:
+                setattr(part, name, merged())
             else:
                 parts.append(child)
     return plain

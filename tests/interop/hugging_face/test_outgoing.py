@@ -98,9 +98,8 @@ def test_their_generate_writes_what_ours_writes(tmp_path, preset):
     assert ids[0].tolist() == tokenizer.encode(prompt)
     written = theirs.generate(ids, max_new_tokens=30, do_sample=False, eos_token_id=None)[0, ids.shape[1] :]
     found = complete(ours, tokenizer, prompt, max_tokens=30, temperature=0.0)
-    assert len(set(written.tolist())) > 3
-    assert tokenizer.decode(written[: found.tokens].tolist()) == found.text
-    assert found.tokens > 10
+    assert len(found) > 10
+    assert tokenizer.decode(written.tolist()).startswith(found)
 
 
 def test_their_tokenizer_and_template_give_our_ids(tmp_path):

@@ -64,7 +64,7 @@ def express(full: Full, vocab_size: int) -> tuple[Family, dict[str, Any]]:
         try:
             back = in_full(family.fields_of(Settings(config, "the export")), vocab_size)
         except UserError as reason:
-            misses.append((99, f"{family.model_type} cannot: {reason}"))
+            misses.append((99 if isinstance(reason, DamagedError) else 1, f"{family.model_type} cannot: {reason}"))
             continue
         apart = differences(full, back)
         if not apart:
