@@ -253,9 +253,12 @@ class BPETokenizer(TableTokenizer):
         return [next(batch) if fits else one([piece], dtype)[0] for piece, fits in zip(pieces, together, strict=True)]
 
     def to_json(self) -> dict[str, Any]:
-        marks = {*self.special_tokens.values(), *self.added_tokens.values()}
+        marks = {**self.special_tokens, **self.added_tokens}
+        ordinary = set(range(self.vocab_size)) - set(marks.values())
         names = [file.show(token) for token in self.tokens]
-        vocab = {name: id for id, name in enumerate(names) if name and id not in marks}
+        vocab = {names[id]: id for id in sorted(ordinary) if names[id]}
+        if sorted(marks.values()) != [*range(len(vocab), self.vocab_size)]:
+            vocab |= marks  # `tokenizers` gives the next ids to marks that it does not find in here
         merges = [f"{names[first]} {names[second]}" for first, second in self.merges]
         model = file.bpe_model(vocab, merges, self.whole)
         made = file.tree(

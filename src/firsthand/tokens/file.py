@@ -60,7 +60,7 @@ def tree(
         "padding": None,
         "added_tokens": [
             {"id": id, "content": content, **flags, "special": special} | ({_END: True} if id == end else {})
-            for content, (id, special) in marks.items()
+            for content, (id, special) in sorted(marks.items(), key=lambda mark: mark[1][0])
         ],
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
