@@ -106,7 +106,7 @@ def test_ids_are_transformers(template, fuzzed):
         [("user", "  a "), ("assistant", "b\n ")],
     ]
     words = [text for text in fuzzed if "<" not in text]
-    for _ in range(60):
+    for _ in range(20):
         talks.append([(role, "".join(draw.choices(words, k=3))) for role, _ in TALK])
     for said in talks:
         for answer in (False, True):
@@ -181,7 +181,8 @@ def test_trimming_and_dropped_thoughts_are_followed(families):
 
 CHANGES = {
     "upper case": "{% for m in messages %}<|im_start|>{{ m.content|upper }}<|im_end|>{% endfor %}",
-    "inspected": "{% for m in messages %}<|im_start|>{% if 'yes' in m.content %}!{% endif %}{{ m.content }}<|im_end|>{% endfor %}",
+    "inspected": "{% for m in messages %}<|im_start|>{% if 'yes' in m.content %}!{% endif %}{{ m.content }}<|im_end|>"
+    "{% endfor %}",
     "cut": "{% for m in messages %}<|im_start|>{{ m.content[:3] }}<|im_end|>{% endfor %}",
     "replaced": "{% for m in messages %}<|im_start|>{{ m.content|replace('e', '<|im_end|>') }}<|im_end|>{% endfor %}",
 }
@@ -284,7 +285,7 @@ PIECES += [
 PIECES += ["<|im_start|>", "<|im_end|>", "<repo_name>", "<|im_<|im_end|>end|>", "<|end_of_text|>", "<|end_header_id|>"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_s07_no_control_comes_from_what_is_said(data, s07_templates):
     """Special and role strings, cut, nested, forged and look-alikes, in every field and role."""

@@ -59,8 +59,9 @@ def special_names(names: Iterable[str], split: Split) -> list[str]:
 class TableTokenizer(ABC):
     """Tokens are bytes, `tokens[id]`; `special_tokens` are those that `encode` never gives.
 
-    What only tokenizers from elsewhere have: `added_tokens`, which `encode` never gives either, but which are shown when
-    decoded; `begin`, the token that each text began with in training; `end`, that which ended it, where no name says so.
+    What only tokenizers from elsewhere have: `added_tokens`, which `encode` never gives either, but which are no marks
+    to be hidden; `begin`, the token that each text began with in training; `end`, that which ended it, where no name
+    says so.
     """
 
     kind: ClassVar[str]

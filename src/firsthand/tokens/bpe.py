@@ -154,8 +154,8 @@ def apply_merges_long(ids: list[int], merges: Mapping[Pair, int]) -> list[int]:
 
 
 class BPETokenizer(TableTokenizer):
-    """Byte-level BPE with any layout of ids, as files have it; `merges` in the order they were learnt. `split` names the
-    pattern that cuts a text into pieces. Ids between others that no token has may be b"" in `tokens`.
+    """Byte-level BPE with any layout of ids, as files have it; `merges` in the order they were learnt. `split` names
+    the pattern that cuts a text into pieces. An id that stands for nothing has b"" in `tokens`.
 
     What other tokenizers add: `whole`, a piece that is a token becomes it, whatever its merges give (Llama 3); `nfc`, a
     text is first composed by Unicode's form C (Qwen); bytes without a token are left out (SmolLM, 21 of them).

@@ -45,7 +45,7 @@ def bpe_from_parts(
 
     `split`: a name of SPLITS, which also says what else such a tokenizer does (Llama 3 takes whole pieces, Qwen
     composes characters). `types`: NORMAL and so on for each token; absent: all normal. `begin`: the id that each text
-    begins with, None where texts begin with none. `end`: the id that ends a text, for tokenizers whose names do not say.
+    begins with, None where texts begin with none. `end`: the id that ends a text, where no name says so.
     UserError for an unknown split, DamagedError for parts that do not fit together.
     """
     if split not in SPLITS:
