@@ -23,8 +23,8 @@ def stream(
     """Continue all prompts at once and give back text as soon as it is certain (see `TextStream`).
 
     A prompt comes after the token that texts begin with, if the tokenizer has one (`begin`); otherwise an empty prompt
-    starts from the end of a text, where in training a new one began. A row ends at the tokenizer's end of text, before a
-    string of `stop`, or after `max_tokens`. The other settings are those of `generate`.
+    starts from the end of a text, where in training a new one began. A row ends at the tokenizer's end of text, before
+    a string of `stop`, or after `max_tokens`. The other settings are those of `generate`.
     Raises UserError where `generate`, `TextStream` and the tokenizer do.
     """
     begin = getattr(tokenizer, "begin", None)  # only some tokenizers from elsewhere have one
