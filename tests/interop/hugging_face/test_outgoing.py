@@ -77,7 +77,7 @@ def test_half_precision_takes_half_the_room(tmp_path):
 
 
 def test_a_model_of_ours_keeps_its_template(tmp_path):
-    """As Jinja: the built-in one has no name elsewhere. (Where Jinja templates are not read, this is a line less.)"""
+    """As Jinja: the built-in one has no name elsewhere."""
     path = chatting(tmp_path / "out")
     written = json.loads((path / "tokenizer_config.json").read_text())
     assert "<|im_start|>" in written["chat_template"]
@@ -111,7 +111,14 @@ def test_their_tokenizer_and_template_give_our_ids(tmp_path):
     assert theirs.eos_token == "<|im_end|>"
     messages = [Message("system", "Be quick."), Message("user", "the fox?"), Message("assistant", "brown")]
     dicts = [{"role": message.role, "content": message.content} for message in messages]
-    template = ChatTemplate(CHATML, ours.tokenizer)
-    for answer in (False, True):
-        expected = theirs.apply_chat_template(dicts, add_generation_prompt=answer, return_dict=False)
-        assert template.encode(messages, answer).ids == expected
+    for template in (ours.chat, ChatTemplate(CHATML, ours.tokenizer)):
+        for answer in (False, True):
+            expected = theirs.apply_chat_template(dicts, add_generation_prompt=answer, return_dict=False)
+            assert template.encode(messages, answer).ids == expected
+
+
+def test_a_template_that_cannot_be_used_is_left_out_and_says_so(tmp_path, capsys):
+    path = chatting(tmp_path / "out")
+    (path / "chat_template.jinja").write_text("{% for x in messages %}{{ x.content[::-1] }}{% endfor %}")
+    assert interop.read(path).chat is None
+    assert "is left out" in capsys.readouterr().err

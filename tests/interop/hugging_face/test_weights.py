@@ -156,6 +156,8 @@ HUGE = 1 << 24
         {"tie_word_embeddings": "yes"},
         {"hidden_act": {"silu": 1}},
         {"model_type": ["llama"]},
+        {"hidden_size": json.loads("[" * 900 + "]" * 900)},
+        {"hidden_act": "s" * 100_000},
     ],
     ids=lambda tree: str(tree)[:60],
 )

@@ -56,7 +56,7 @@ def _part(slot: str, spec: PartSpec, offered: Mapping[str, Any]) -> dict[str, An
         return {"part": name, **arguments}
     parameters, _ = takes(part)
     known = {key: parameter.default for key, parameter in parameters.items() if key not in _NOT_SET | _TRAINING}
-    known |= {key: value for key, value in (offered | arguments).items() if key in known}
+    known |= {key: value for key, value in {**offered, **arguments}.items() if key in known}
     known = _PLAIN.get(name, dict)(known)
     return {"part": name} | {key: value for key, value in known.items() if key != "d_model"}
 
