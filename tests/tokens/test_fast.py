@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from firsthand.data.shards import write_shards
+from firsthand.data.write import write_shards
 from firsthand.text import pool
 from firsthand.tokens import TOKENIZERS, fast
 from firsthand.tokens.char import CharTokenizer

@@ -11,7 +11,8 @@ import numpy as np
 from firsthand import tokens
 from firsthand.assemble import tokenizer_maker
 from firsthand.config import Config
-from firsthand.data.shards import Tokens, write_shards
+from firsthand.data.shards import Tokens
+from firsthand.data.write import write_shards
 from firsthand.errors import UserError
 from firsthand.text.pipeline import Pipeline, is_prepared, prepare, read_split
 from firsthand.text.sources import read
