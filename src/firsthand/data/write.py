@@ -102,10 +102,11 @@ class Shards:
 
     def _check(self, ids: Ids) -> None:
         if len(ids) and not 0 <= ids.min() <= ids.max() < self._vocab_size:
-            wrong = int(ids.max() if ids.max() >= self._vocab_size else ids.min())
+            size = self._vocab_size
+            wrong = int(ids.max() if ids.max() >= size else ids.min())
             raise UserError(
-                f"Document {self.documents - 1} holds the token id {wrong}; with vocab_size={self._vocab_size:,} ids go "
-                f"from 0 to {self._vocab_size - 1:,}. The tokenizer is not the one these ids were made with."
+                f"Document {self.documents - 1} holds the token id {wrong}; with vocab_size={size:,} ids go "
+                f"from 0 to {size - 1:,}. The tokenizer is not the one these ids were made with."
             )
 
     def __enter__(self) -> "Shards":

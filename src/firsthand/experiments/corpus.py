@@ -14,11 +14,13 @@ from firsthand.config import Config
 from firsthand.data.shards import Tokens
 from firsthand.data.write import write_shards
 from firsthand.errors import UserError
+from firsthand.experiments import bulk
+from firsthand.parts import split
 from firsthand.text.pipeline import Pipeline, is_prepared, prepare, read_split
 from firsthand.text.sources import read
 from firsthand.text.split import holdout
 from firsthand.tokens import Tokenizer
-from firsthand.tokens.fast import encode_all
+from firsthand.tokens.fast import encode_parts
 from firsthand.types import Document
 
 Note = Callable[[str], None]
@@ -44,6 +46,9 @@ def make(config: Config, folder: Path, note: Note) -> None:
     """Read, clean, split and tokenize the source into `folder`; nothing happens if that was done already."""
     if (folder / "summary.json").is_file():
         return
+    if bulk.is_shards(config.data.source):
+        _note_shards(config, folder)
+        return
     make_tokenizer = tokenizer_maker(config)
     folder.mkdir(parents=True, exist_ok=True)
     note(f"reading and cleaning {config.data.source}")
@@ -54,7 +59,7 @@ def make(config: Config, folder: Path, note: Note) -> None:
     note("encoding the text")
     for name, side in (("train", train), ("validation", validation)):
         write_shards(
-            encode_all(tokenizer, (document.text for document in side())),
+            encode_parts(tokenizer, (document.text for document in side())),
             folder / name,
             tokenizer.vocab_size,
             tokenizer.end_of_text,
@@ -68,13 +73,14 @@ def make(config: Config, folder: Path, note: Note) -> None:
         "validation_bytes": _bytes(validation),
         "text": report,
     }
-    (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+    _save(summary, folder)
 
 
 def open_corpus(folder: Path) -> Corpus:
     """What `make` has made."""
-    tokenizer = tokens.load(folder)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    tokenizer = tokens.load(folder)
+    folder = bulk.folder_of(summary) if "tokens" in summary else folder
     train, validation = Tokens.open(folder / "train"), Tokens.open(folder / "validation")
     if train.fingerprint != tokens.fingerprint(tokenizer):
         raise UserError(f"{folder} holds tokens of another tokenizer. Delete the folder and run again.")
@@ -108,6 +114,25 @@ def sides(config: Config, folder: Path) -> tuple[Texts, Texts, dict[str, Any]]:
             overwrite=True,
         )
     return lambda: read_split(prepared, "train"), lambda: read_split(prepared, "validation"), report
+
+
+def _note_shards(config: Config, folder: Path) -> None:
+    """Tokens that were made before are read where they lie."""
+    source = config.data.source
+    assert isinstance(source, str)
+    if config.data.validation.startswith("tail"):
+        raise UserError(
+            f"data.validation={config.data.validation} cannot be had of {source}: its documents were held out when it "
+            "was prepared. Leave data.validation=documents:0.1."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = bulk.summary(source, split(config.tokenizer)[0])
+    tokens.load(source).save(folder)
+    _save(summary, folder)
+
+
+def _save(summary: dict[str, Any], folder: Path) -> None:
+    (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def _after_a_mark(validation: Tokens, tokenizer: Tokenizer) -> Tokens:
