@@ -1,4 +1,4 @@
-"""From sources straight into token shards: the ids of the slow way, whatever the workers; flat memory; and runs on them."""
+"""From sources straight into token shards: the ids of the slow way, whatever the workers; flat memory; and runs."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from firsthand.experiments.run import execute
 from firsthand.text.pipeline import prepare, read_split
 from firsthand.tokens import TOKENIZERS, fast
 
-WORDS = "the king and the queen saw a fool by night, and it was not the king's fault".split()
+WORDS = ["the", "king", "and", "queen", "saw", "a", "fool", "by", "night,", "it", "was", "not", "king's", "fault"]
 
 
 def line(number):

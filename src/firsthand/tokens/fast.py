@@ -48,12 +48,16 @@ class _Memo(dict[str, bytearray]):
 
 
 class Engine:
-    """Encodes into arrays of uint16, or uint32 for more than 65,536 tokens, with a memo that lasts."""
+    """Encodes into arrays of uint16, or uint32 for more than 65,536 tokens, with a memo that lasts.
+
+    `asked`, `missed`: so many chunks were looked up, and so many of these were new.
+    """
 
     def __init__(self, tokenizer: TableTokenizer) -> None:
         self.dtype = np.dtype(np.uint32 if tokenizer.vocab_size > 1 << 16 else np.uint16)
         self._tokenizer = tokenizer
         self._chunks, self._pieces = _Memo(), _Memo()
+        self.asked = self.missed = 0
 
     def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
         """The ids of each text."""
@@ -66,6 +70,7 @@ class Engine:
             for chunks in self._tokenizer.split.chunks(text):
                 waiting.append((ids, list(map(look_up, chunks))))
                 size += len(chunks)
+                self.asked += len(chunks)
                 if size >= TOGETHER:
                     self._finish(waiting)
                     waiting, size = [], 0
@@ -78,6 +83,7 @@ class Engine:
             (cut, list(map(self._pieces.__getitem__, cut.pieces)))
             for cut in self._tokenizer.split.cut(self._chunks.new)
         ]
+        self.missed += len(self._chunks.new)
         new = self._pieces.new
         for piece, found in zip(new, self._tokenizer.encode_pieces(new, self.dtype), strict=True):
             self._pieces[piece] += found
