@@ -47,9 +47,9 @@ class ShardWriter:
             self._shards[name] = self._open.enter_context(Shards(self._partial.path / name, size, end, made_by))
         return self
 
-    def __exit__(self, kind: Any = None, error: Any = None, trace: Any = None) -> None:
+    def __exit__(self, *error: Any) -> None:
         with contextlib.suppress(OSError, UserError):  # of shards that are thrown away anyway
-            self._open.__exit__(kind, error, trace)
+            self._open.__exit__(*error)
         self._partial.__exit__()
 
     def write(self, documents: Iterable[tuple[str, Document]]) -> None:
