@@ -31,6 +31,7 @@ NAMES = [
     "corpus",
     "start",
     "bpe",
+    "bulk",
     "minute",
     "speedrun",
     "delta_rule",

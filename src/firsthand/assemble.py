@@ -19,7 +19,7 @@ from firsthand.data.labelled import ExampleLoader, Examples
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
 from firsthand.errors import UserError, suggest
-from firsthand.model.count import count_blocks
+from firsthand.model.count import count_blocks, flops_per_token
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model, sketch
 from firsthand.model.presets import resolve
@@ -220,6 +220,20 @@ def make_budget(config: Config, steps_per_epoch: float | None = None) -> Budget:
         whole = max(1, math.ceil(train.epochs * steps_per_epoch))
         steps = min(whole, steps or whole)
     return Budget(steps, train.tokens, train.seconds, train.flops)
+
+
+def run_flops(config: Config, vocab_size: int) -> float | None:
+    """FLOPs after which the steps, tokens or FLOPs of a settled config are used up; None if nothing of this bounds it.
+
+    Also None if the model has a part that needs numbers in its constructor, so that it cannot be sketched.
+    """
+    train, batch = config.train, config.data.batch_tokens or 0
+    tokens = [bound for bound in (train.tokens, train.steps and train.steps * batch) if bound]
+    bounds = [train.flops] if train.flops else []
+    with contextlib.suppress(RuntimeError):
+        if tokens:
+            bounds.append(min(tokens) * flops_per_token(sketch(resolve(config.model), vocab_size)))
+    return min(bounds, default=None)
 
 
 def description(

@@ -12,16 +12,18 @@ from firsthand import tokens
 from firsthand.assemble import tokenizer_maker
 from firsthand.config import Config
 from firsthand.data.conversations import Conversations
-from firsthand.data.shards import Tokens, write_shards
+from firsthand.data.shards import Tokens
+from firsthand.data.write import write_shards
 from firsthand.errors import UserError
-from firsthand.experiments import labels, tuning
+from firsthand.experiments import bulk, labels, tuning
 from firsthand.interop import Imported
+from firsthand.parts import split
 from firsthand.text.pipeline import Pipeline, is_prepared, prepare, read_split
 from firsthand.text.sources import read
 from firsthand.text.split import holdout
 from firsthand.tokens import Tokenizer
 from firsthand.tokens.chat import ChatTemplate
-from firsthand.tokens.fast import encode_all
+from firsthand.tokens.fast import encode_parts
 from firsthand.types import Document, Message
 
 Note = Callable[[str], None]
@@ -74,6 +76,8 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None = None
 
 
 def _make_text(config: Config, folder: Path, note: Note, found: Imported | None) -> dict[str, Any]:
+    if bulk.is_shards(config.data.source):
+        return _note_shards(config, folder, found)
     make_tokenizer = tokenizer_maker(config) if found is None else None
     folder.mkdir(parents=True, exist_ok=True)
     note(f"reading and cleaning {config.data.source}")
@@ -87,7 +91,7 @@ def _make_text(config: Config, folder: Path, note: Note, found: Imported | None)
     note("encoding the text")
     for name, side in (("train", train), ("validation", validation)):
         write_shards(
-            encode_all(tokenizer, (document.text for document in side())),
+            encode_parts(tokenizer, (document.text for document in side())),
             folder / name,
             tokenizer.vocab_size,
             tokenizer.end_of_text,
@@ -106,8 +110,8 @@ def _make_text(config: Config, folder: Path, note: Note, found: Imported | None)
 
 def open_corpus(folder: Path) -> AnyCorpus:
     """What `make` has made."""
-    tokenizer = tokens.load(folder)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    tokenizer = tokens.load(folder)
     if "labels" in summary:
         return labels.open_corpus(folder, summary)
     chat = ChatTemplate.of_json(summary["chat"], tokenizer) if summary.get("chat") else None
@@ -115,6 +119,7 @@ def open_corpus(folder: Path) -> AnyCorpus:
         train, validation = (Conversations.open(folder / side) for side in ("train", "validation"))
         _same_tokenizer(train.ids, tokenizer, folder)
         return Corpus(tokenizer, train, validation, summary, chat)
+    folder = bulk.folder_of(summary) if "tokens" in summary else folder
     text, held_out = Tokens.open(folder / "train"), Tokens.open(folder / "validation")
     _same_tokenizer(text, tokenizer, folder)
     return Corpus(tokenizer, text, _after_a_mark(held_out, tokenizer), summary, chat)
@@ -152,6 +157,27 @@ def sides(config: Config, folder: Path) -> tuple[Texts, Texts, dict[str, Any]]:
             overwrite=True,
         )
     return lambda: read_split(prepared, "train"), lambda: read_split(prepared, "validation"), report
+
+
+def _note_shards(config: Config, folder: Path, found: Imported | None) -> dict[str, Any]:
+    """Tokens that were made before are read where they lie."""
+    source = config.data.source
+    assert isinstance(source, str)
+    if config.data.validation.startswith("tail"):
+        raise UserError(
+            f"data.validation={config.data.validation} cannot be had of {source}: its documents were held out when it "
+            "was prepared. Leave data.validation=documents:0.1."
+        )
+    tokenizer = tokens.load(source)
+    if found and tokens.fingerprint(tokenizer) != tokens.fingerprint(found.tokenizer):
+        raise UserError(
+            f"{source} holds tokens of another tokenizer than that of model.weights={config.model.weights}. Prepare the "
+            "texts with `firsthand prepare --tokenizer` and that model."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = bulk.summary(source, str(source) if found else split(config.tokenizer)[0])
+    tokenizer.save(folder)
+    return summary | {"chat": found.chat.to_json() if found and found.chat else None}
 
 
 def _after_a_mark(validation: Tokens, tokenizer: Tokenizer) -> Tokens:

@@ -58,7 +58,7 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         stop.check("preparing the data")
         corpus = corpus_module.open_corpus(folder.data)
         device = host.pick_device(config.train.device, group.local)
-        choices = _choices(config, device, folder.choices() if continuing else {}).agreed(group)
+        choices = _choices(config, device, folder.choices() if continuing else {}, corpus).agreed(group)
         show.note(f"computes with {'; '.join(choices.why)}")
         loop, adapted = _loop(config, corpus, group, device, choices, origin)
         if origin:
@@ -89,7 +89,7 @@ def _open_folder(folder: RunFolder, config: Config, resume: bool, fresh: bool, s
     folder.set_status("running")
 
 
-def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any]) -> Choices:
+def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any], corpus: Corpus) -> Choices:
     train, fields = config.train, resolve(config.model)
     mixers = fields["mixer"] if isinstance(fields["mixer"], list) else [fields["mixer"]]
     attends = any(split(mixer)[0] == "attention" for mixer in mixers)
@@ -102,6 +102,8 @@ def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any]) -
         train.compile,
         (assemble.row_tokens(config, fields["context_length"]), d_head) if attends else None,
         earlier,
+        train.seconds,
+        assemble.run_flops(config, corpus.tokenizer.vocab_size),
     )
 
 
