@@ -10,7 +10,8 @@ from torch import Tensor
 
 from firsthand.data.loader import rows_of
 from firsthand.data.rows import Packing
-from firsthand.data.shards import Tokens, write_shards
+from firsthand.data.shards import Tokens
+from firsthand.data.write import write_shards
 from firsthand.errors import UserError
 from firsthand.tokens.chat import Encoded
 from firsthand.types import IGNORE, Batch, Place

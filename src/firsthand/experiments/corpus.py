@@ -78,7 +78,7 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None = None
 def _make_text(config: Config, folder: Path, note: Note, found: Imported | None) -> dict[str, Any]:
     if bulk.is_shards(config.data.source):
         return _note_shards(config, folder, found)
-    make_tokenizer = tokenizer_maker(config) if found is None else None
+    make_tokenizer = None if found else tokenizer_maker(config)
     folder.mkdir(parents=True, exist_ok=True)
     note(f"reading and cleaning {config.data.source}")
     train, validation, report = sides(config, folder)
@@ -86,6 +86,7 @@ def _make_text(config: Config, folder: Path, note: Note, found: Imported | None)
         note(f"training the tokenizer on {_bytes(train) / 1e6:.1f} MB of text")
         tokenizer = make_tokenizer(document.text for document in train())
     else:
+        assert found is not None
         tokenizer = found.tokenizer
     tokenizer.save(folder)
     note("encoding the text")
@@ -171,8 +172,8 @@ def _note_shards(config: Config, folder: Path, found: Imported | None) -> dict[s
     tokenizer = tokens.load(source)
     if found and tokens.fingerprint(tokenizer) != tokens.fingerprint(found.tokenizer):
         raise UserError(
-            f"{source} holds tokens of another tokenizer than that of model.weights={config.model.weights}. Prepare the "
-            "texts with `firsthand prepare --tokenizer` and that model."
+            f"{source} holds tokens of another tokenizer than that of model.weights={config.model.weights}. Prepare "
+            "the texts with `firsthand prepare --tokenizer` and that model."
         )
     folder.mkdir(parents=True, exist_ok=True)
     summary = bulk.summary(source, str(source) if found else split(config.tokenizer)[0])
