@@ -13,8 +13,10 @@ from firsthand.cli import (
     count,
     demo,
     errors,
+    export,
     generate,
     growth,
+    import_,
     prepare,
     probe,
     runs,
@@ -35,6 +37,8 @@ app.command()(generate.generate)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
+app.command("import")(import_.import_)
+app.command()(export.export)
 app.command()(count.count)
 app.command()(check.check)
 app.command()(compare.compare)

@@ -1,0 +1,51 @@
+"""A model from elsewhere becomes the folder of a run, whose only checkpoint it is."""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from firsthand import checkpoint, interop
+from firsthand.assemble import description
+from firsthand.config import parse
+from firsthand.errors import UserError
+from firsthand.interop import hub
+
+
+def convert(source: str, out: Path | None = None) -> dict[str, Any]:
+    """Write `out` (by default runs/NAME) from a file or folder, or from org/name on the hub. Returns what was made.
+
+    UserError if there is nothing, if it is no model that is known here, or if `out` is there already.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name or Path(source).resolve().name).lstrip(".")[:128]
+    out = out or Path("runs") / name
+    if out.exists():
+        raise UserError(f"{out} is there already. Give another --out, or move it away.")
+    if not Path(source).exists() and hub.NAME.fullmatch(source):
+        with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
+            hub.fetch(source, Path(folder))
+            return _written(interop.read(Path(folder)), source, out)
+    if not Path(source).exists():
+        raise UserError(f"There is no {source}. Give a folder, a .gguf file, or a name on the hub as org/name.")
+    return _written(interop.read(Path(source)), source, out)
+
+
+def _written(found: interop.Imported | None, source: str, out: Path) -> dict[str, Any]:
+    if found is None:
+        raise UserError(f"{source} is neither a Hugging Face folder (it has no config.json) nor a GGUF file.")
+    config = parse({"run": {"dir": str(out)}, "model": found.fields}, source)
+    content = description(config, found.tokenizer, found.vocab_size, found.chat)
+    with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
+        found.tokenizer.save(folder)
+        tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
+    saved = checkpoint.save(out / "checkpoints", 0, found.weights, {}, {}, content, tokenizer)
+    return {
+        "out": str(out),
+        "checkpoint": str(saved),
+        "parameters": sum(tensor.numel() for tensor in found.weights.values()),
+        "n_layers": content["model"]["n_layers"],
+        "context_length": content["model"]["context_length"],
+        "vocab_size": found.vocab_size,
+        "tokens": found.tokenizer.vocab_size,
+        "chat": found.chat is not None,
+    }
