@@ -7,12 +7,14 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from firsthand.errors import UserError
 from firsthand.tokens import file
+from firsthand.tokens.additions import ENDS
 from firsthand.tokens.split import Split
 from firsthand.tokens.splits import split_of
 
@@ -54,7 +56,11 @@ def special_names(names: Iterable[str], split: Split) -> list[str]:
 
 
 class TableTokenizer(ABC):
-    """Tokens are bytes, `tokens[id]`; `special_tokens` are those that `encode` never gives."""
+    """Tokens are bytes, `tokens[id]`; `special_tokens` are those that `encode` never gives.
+
+    What only tokenizers from elsewhere have: `added_tokens`, which `encode` never gives either, but which are shown when
+    decoded; `begin`, the token that each text began with in training; `end`, that which ended it, where no name says so.
+    """
 
     kind: ClassVar[str]
     model: ClassVar[str]
@@ -64,13 +70,23 @@ class TableTokenizer(ABC):
     unknown: int = -1
     """The id that stands for what this kind cannot encode; -1 where there is none, because all can be."""
 
-    def __init__(self, tokens: Sequence[bytes], special_tokens: Mapping[str, int], split: Split) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[bytes],
+        special_tokens: Mapping[str, int],
+        split: Split,
+        added_tokens: Mapping[str, int] = MappingProxyType({}),
+        begin: int | None = None,
+        end: int | None = None,
+    ) -> None:
         self.split = split
         self.tokens = list(tokens)
-        self.special_tokens = dict(special_tokens)
-        for name, id in self.special_tokens.items():
+        self.special_tokens, self.added_tokens = dict(special_tokens), dict(added_tokens)
+        for name, id in [*self.special_tokens.items(), *self.added_tokens.items()]:
             self.tokens[id] = name.encode()
         self.vocab_size = len(self.tokens)
+        self.begin = begin
+        self._end = None if any(name in self.special_tokens for name in ENDS) else end
 
     @abstractmethod
     def encode_piece(self, piece: str) -> list[int]:
@@ -80,9 +96,13 @@ class TableTokenizer(ABC):
         """The ids of each of many pieces, as the bytes of an array of `dtype`."""
         return [array(dtype.char, self.encode_piece(piece)).tobytes() for piece in pieces]
 
+    def prepare(self, text: str) -> str:
+        """`text` as it is before it is cut: the same, except for tokenizers that compose characters first."""
+        return text
+
     def encode(self, text: str) -> list[int]:
         """The ids of `text`: never a special one, even where the text spells its name."""
-        return [id for piece in self.split.pieces(text) for id in self.encode_piece(piece)]
+        return [id for piece in self.split.pieces(self.prepare(text)) for id in self.encode_piece(piece)]
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -111,9 +131,10 @@ class TableTokenizer(ABC):
     @property
     def end_of_text(self) -> int:
         """The id that parts documents."""
-        if END_OF_TEXT not in self.special_tokens:
+        found = [self.special_tokens[name] for name in ENDS if name in self.special_tokens]
+        if not found and self._end is None:
             raise UserError(f"This tokenizer has no {END_OF_TEXT} token; train it with that among its special_tokens.")
-        return self.special_tokens[END_OF_TEXT]
+        return found[0] if found or self._end is None else self._end
 
     def decode_bytes(self, ids: Ids) -> bytes:
         """The bytes of `ids`, special tokens by name. UserError on an id out of range."""
