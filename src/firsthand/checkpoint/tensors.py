@@ -59,6 +59,15 @@ def read_safetensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]
         return tensors
 
 
+def read_header(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """The dtype and shape of each tensor in a file, of which no tensor is read. DamagedError as `read_safetensors`."""
+    with files.Reader(path) as reader:
+        try:
+            return {name: (dtype, tuple(shape)) for _, _, name, dtype, shape in _entries(reader)[1]}
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DamagedError(f"{path} is damaged: {error}. Use another copy.") from None
+
+
 def _parts(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     # wide elements first keeps each tensor aligned to its element size
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
@@ -82,6 +91,16 @@ def _bytes_of(tensor: Tensor) -> memoryview:
 
 
 def _unpack(reader: files.Reader) -> dict[str, Tensor]:
+    names, entries = _entries(reader)
+    tensors = {}
+    for _, _, name, dtype, shape in entries:
+        tensors[name] = torch.empty(shape, dtype=dtype)
+        reader.fill(_bytes_of(tensors[name]))
+    return {name: tensors[name] for name in names}
+
+
+def _entries(reader: files.Reader) -> tuple[list[str], list[tuple[int, int, str, torch.dtype, list[int]]]]:
+    """The tensors' names as they are listed, and where each lies and what it is, from front to back without a hole."""
     if reader.size < 8:
         raise ValueError("it is shorter than the 8 bytes it must begin with")
     length = int.from_bytes(reader.take(8), "little")
@@ -99,11 +118,7 @@ def _unpack(reader: files.Reader) -> dict[str, Tensor]:
         here = end
     if here != reader.size - 8 - length:
         raise ValueError(f"its tensors take {here:,} bytes where {reader.size - 8 - length:,} are")
-    tensors = {}
-    for _, _, name, dtype, shape in entries:
-        tensors[name] = torch.empty(shape, dtype=dtype)
-        reader.fill(_bytes_of(tensors[name]))
-    return {name: tensors[name] for name in header}
+    return list(header), entries
 
 
 def _entry(name: str, fields: Any) -> tuple[int, int, str, torch.dtype, list[int]]:

@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from firsthand.errors import UserError
 from firsthand.model import Position
 from firsthand.model.mixers.heads import head_norm, head_sizes, merge_heads, split_heads, turned
 from firsthand.model.mixers.kv_cache import KVCache, Readable, checked_window, keys_read, slots
@@ -15,7 +16,8 @@ from firsthand.types import Place
 class CausalSelfAttention(nn.Module):
     """Multi-head ("Attention is all you need", 3.2.2), grouped (arXiv 2305.13245) or multi-query attention.
 
-    `n_kv_heads` heads of keys and values are shared by equal groups of query heads. `qk_norm` sets queries and keys to
+    `n_kv_heads` heads of keys and values are shared by equal groups of query heads. `bias` may be "qkv": for queries,
+    keys and values, not for the output (Qwen 2). `qk_norm` sets queries and keys to
     unit mean square (arXiv 2010.04245), with "gain" to a learned size (Qwen3). A token reads itself and `window` - 1
     before it (None: all), and always the first `sink_tokens` of its document (arXiv 2309.17453). `dropout` acts on the
     output, with `attention_dropout` on the weights too (GPT-2). For `softcap`, `scale` and `sinks` see Lookup.
@@ -30,7 +32,7 @@ class CausalSelfAttention(nn.Module):
         n_kv_heads: int | None = None,
         d_head: int | None = None,
         position: Position | None = None,
-        bias: bool = False,
+        bias: bool | str = False,
         dropout: float = 0.0,
         attention_dropout: bool = False,
         qk_norm: bool | str = False,
@@ -46,10 +48,12 @@ class CausalSelfAttention(nn.Module):
         super().__init__()
         self.n_heads, self.n_kv_heads, self.d_head = head_sizes(d_model, n_heads, n_kv_heads, d_head)
         self.position = position if position is not None else Position()
+        if not isinstance(bias, bool) and bias != "qkv":
+            raise UserError(f"attention: there is no bias {bias!r}. Write true, false, or qkv for all but the output.")
         width, kv_width = n_heads * self.d_head, self.n_kv_heads * self.d_head
-        self.query = nn.Linear(d_model, width, bias=bias)
-        self.key, self.value = (nn.Linear(d_model, kv_width, bias=bias) for _ in range(2))
-        self.out = nn.Linear(width, d_model, bias=bias)
+        self.query = nn.Linear(d_model, width, bias=bool(bias))
+        self.key, self.value = (nn.Linear(d_model, kv_width, bias=bool(bias)) for _ in range(2))
+        self.out = nn.Linear(width, d_model, bias=bias is True)
         self.value_embedding = value_embedding_of(value_embedding, vocab_size, d_model, self.n_kv_heads, self.d_head)
         self.query_norm, self.key_norm = (head_norm(qk_norm, self.d_head, qk_norm_eps) for _ in range(2))
         self.lookup = Lookup(n_heads, softcap, scale, sinks, dropout if attention_dropout else 0.0)
