@@ -11,7 +11,7 @@ from firsthand import checkpoint, interop, tokens
 from firsthand.assemble import load_weights
 from firsthand.config import setting
 from firsthand.errors import DamagedError, UserError
-from firsthand.interop import Imported
+from firsthand.interop import Imported, models
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model
 from firsthand.parts import named_again
@@ -40,15 +40,15 @@ def load(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> tu
 
 
 def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> Opened:
-    """The model of a run folder, a checkpoint, a Hugging Face folder or a GGUF file.
+    """The model of a run folder, a checkpoint, a Hugging Face folder, a GGUF file, or a name of `firsthand get`.
 
     Every byte of a checkpoint is verified. UserError if there is nothing, DamagedError if it is not what was saved.
     Never runs code that only the files name: a model with parts from files is opened if `parts` names them again, each
     as "model.mixer=my_idea.py:MyMixer". The file may have moved meanwhile; the part's arguments are those saved.
     """
     named = dict(setting(part) for part in parts)
-    imported = interop.read(Path(path))
-    found = imported or _saved(Path(path))
+    place = models.place_of(path)
+    found = interop.read(place) or _saved(place)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of our business
         model = build_model(_with_parts(found.fields, named), found.vocab_size, files=bool(named))
     load_weights(model, found.weights, str(path))

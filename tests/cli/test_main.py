@@ -23,7 +23,7 @@ def _verbs() -> list[str]:
 
 def test_the_verbs_are_these() -> None:
     """Others build on these names: taking one away is a change for the CHANGELOG."""
-    names = "bench check compare count demo export generate growth import prepare probe runs scaling sweep"
+    names = "bench check compare count demo export generate get growth import prepare probe runs scaling sweep"
     assert _verbs() == [*names.split(), "tokenizer", "train"]
 
 

@@ -15,6 +15,7 @@ from firsthand.cli import (
     errors,
     export,
     generate,
+    get,
     growth,
     import_,
     prepare,
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate.generate)
+app.command()(get.get)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)
