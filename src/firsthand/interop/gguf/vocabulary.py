@@ -10,6 +10,7 @@ from firsthand.interop.imported import Imported
 from firsthand.tokens import BPETokenizer, Tokenizer, file
 from firsthand.tokens.chat import CHATML, ChatTemplate
 from firsthand.tokens.foreign import CONTROL, NORMAL, UNUSED, USER_DEFINED, bpe_from_parts
+from firsthand.types import Message
 
 GGML = "tokenizer.ggml."
 TEMPLATE = "tokenizer.chat_template"
@@ -23,7 +24,7 @@ PRE = {
     ("cl100k", True): "llama-bpe",
     ("qwen2", False): "qwen2",
 }
-"""How llama.cpp calls a way to cut text, by our name and by whether whole pieces become tokens whatever their merges."""
+"""How llama.cpp calls a way to cut text, by our name and whether whole pieces become tokens whatever their merges."""
 
 JINJA = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -84,9 +85,15 @@ def vocabulary_of(model: Imported) -> dict[str, Any]:
         f"{GGML}merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in merges],
         f"{GGML}add_bos_token": tokenizer.begin is not None,
     }
-    end = model.chat.stop_ids[0] if model.chat else tokenizer.end_of_text
-    keys[f"{GGML}eos_token_id"] = end
+    keys[f"{GGML}eos_token_id"] = _end_of_answer(model.chat, tokenizer) if model.chat else tokenizer.end_of_text
     keys[f"{GGML}bos_token_id"] = tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin
     if model.chat:
         keys[TEMPLATE] = JINJA if model.chat.source == CHATML else model.chat.source
     return keys
+
+
+def _end_of_answer(chat: ChatTemplate, tokenizer: Tokenizer) -> int:
+    """The token that a model learns to end its answers with; that which ends texts, if the template has none."""
+    talk = chat.encode([Message("user", "a"), Message("assistant", "b")])
+    last = [id for id, learn in zip(talk.ids, talk.learn, strict=True) if learn][-1]
+    return last if last in tokenizer.special_tokens.values() else tokenizer.end_of_text
