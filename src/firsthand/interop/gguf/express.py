@@ -10,7 +10,7 @@ from firsthand.parts import split
 FOR_TRAINING = {"dropout", "attention_dropout", "balance_weight", "qk_norm_eps", "context_length", "trained_length"}
 """Arguments that change nothing when a trained model writes, or that are looked at elsewhere."""
 
-PLAIN: dict[str, dict[str, Any]] = {
+_PLAIN: dict[str, dict[str, Any]] = {
     "attention": {
         "window": None,
         "sink_tokens": 0,
@@ -130,14 +130,14 @@ def _check(name: str, spec: Any, parts: list[str], bias: bool | None = None) -> 
     if part not in parts:
         raise _refused(name, part, " or ".join(parts))
     known = {"mlp": "gelu", "gated": "silu", "experts": "silu"}
-    for key, plain in PLAIN[part].items():
+    for key, plain in _PLAIN[part].items():
         usual = bias if key == "bias" else known[part] if key == "activation" else plain
         if arguments.get(key, usual) != plain:
             raise _refused(f"{name}.{key}", arguments.get(key, usual), repr(plain))
     if part == "experts" and arguments.get("balance", "loss") == "bias":
         raise _refused("ffn.balance", "bias", "loss or none")
     own = {"attention": {"bias", "qk_norm"}, "experts": {"n_experts", "top_k", "balance"}}.get(part, set())
-    for key in arguments.keys() - PLAIN[part].keys() - FOR_TRAINING - own - {"eps"}:
+    for key in arguments.keys() - _PLAIN[part].keys() - FOR_TRAINING - own - {"eps"}:
         raise _refused(f"{name}.{key}", arguments[key], "nothing of the kind")
     return part, arguments
 
