@@ -88,7 +88,8 @@ def written(peer, tokenizer):
 
 def agreement(model, prompts, theirs):
     """The share of greedy tokens that are equal, written alone; and after the other's own beginning, token by token."""
-    free = sum(a == b for one, other in zip(ours(model, prompts), theirs, strict=True) for a, b in zip(one, other))
+    pairs = zip(ours(model, prompts), theirs, strict=True)
+    free = sum(a == b for one, other in pairs for a, b in zip(one, other, strict=True))
     forced = 0
     for ids, answer in zip(prompts, theirs, strict=True):
         with torch.inference_mode():

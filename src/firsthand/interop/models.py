@@ -124,6 +124,6 @@ def place_of(path: str | Path) -> Path:
     if path.name in MODELS:
         raise UserError(f"The model {path.name} is not here yet. Fetch it once with: firsthand get {path.name}")
     raise UserError(
-        f"There is no {path}. Give a run folder (runs/NAME), one of its checkpoints, a Hugging Face folder, a GGUF file, "
-        f"or a model that `firsthand get` knows. {suggest(path.name, MODELS)}"
+        f"There is no {path}. Give a run folder (runs/NAME), one of its checkpoints, a Hugging Face folder, a GGUF "
+        f"file, or a model that `firsthand get` knows. {suggest(path.name, MODELS)}"
     )
