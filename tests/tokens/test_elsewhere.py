@@ -56,6 +56,8 @@ def test_what_we_save_is_the_same_tokenizer(tree, ours, fuzzed, tmp_path):
     texts = fuzzed[::200]
     assert [found.ids for found in other.encode_batch(texts, add_special_tokens=False)] == list(map(ours.encode, texts))
     assert other.encode("to be").ids == _theirs(tree).encode("to be").ids
+    marks = {**ours.special_tokens, **ours.added_tokens}
+    assert {name: other.token_to_id(name) for name in marks} == marks
     again = load(tmp_path)
     assert again.to_json() == ours.to_json()
     assert (again.begin, again.end_of_text, again.added_tokens) == (ours.begin, ours.end_of_text, ours.added_tokens)

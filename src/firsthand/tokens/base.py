@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
@@ -58,8 +59,9 @@ def special_names(names: Iterable[str], split: Split) -> list[str]:
 class TableTokenizer(ABC):
     """Tokens are bytes, `tokens[id]`; `special_tokens` are those that `encode` never gives.
 
-    What only tokenizers from elsewhere have: `added_tokens`, which `encode` never gives either, but which are shown when
-    decoded; `begin`, the token that each text began with in training; `end`, that which ended it, where no name says so.
+    What only tokenizers from elsewhere have: `added_tokens`, which `encode` never gives either, but which are no marks
+    to be hidden; `begin`, the token that each text began with in training; `end`, that which ended it, where no name
+    says so.
     """
 
     kind: ClassVar[str]
@@ -95,6 +97,21 @@ class TableTokenizer(ABC):
     def encode_pieces(self, pieces: Sequence[str], dtype: np.dtype[Any]) -> list[bytes]:
         """The ids of each of many pieces, as the bytes of an array of `dtype`."""
         return [array(dtype.char, self.encode_piece(piece)).tobytes() for piece in pieces]
+
+    def extended(self, names: Iterable[str]) -> "TableTokenizer":
+        """The same tokenizer with further special tokens, of the next ids; those it has already stay as they are.
+
+        UserError if ordinary text could produce one.
+        """
+        new = [name for name in special_names(names, self.split) if name not in self.special_tokens]
+        for name in new:
+            if name.encode() in self.tokens:
+                raise UserError(f"{name!r} cannot be a special token, because it is another token already.")
+        made = copy(self)
+        made.special_tokens = self.special_tokens | {name: self.vocab_size + i for i, name in enumerate(new)}
+        made.tokens = [*self.tokens, *(name.encode() for name in new)]
+        made.vocab_size = len(made.tokens)
+        return made
 
     def prepare(self, text: str) -> str:
         """`text` as it is before it is cut: the same, except for tokenizers that compose characters first."""

@@ -154,8 +154,8 @@ def apply_merges_long(ids: list[int], merges: Mapping[Pair, int]) -> list[int]:
 
 
 class BPETokenizer(TableTokenizer):
-    """Byte-level BPE with any layout of ids, as files have it; `merges` in the order they were learnt. `split` names the
-    pattern that cuts a text into pieces. Ids between others that no token has may be b"" in `tokens`.
+    """Byte-level BPE with any layout of ids, as files have it; `merges` in the order they were learnt. `split` names
+    the pattern that cuts a text into pieces. An id that stands for nothing has b"" in `tokens`.
 
     What other tokenizers add: `whole`, a piece that is a token becomes it, whatever its merges give (Llama 3); `nfc`, a
     text is first composed by Unicode's form C (Qwen); bytes without a token are left out (SmolLM, 21 of them).
@@ -253,9 +253,12 @@ class BPETokenizer(TableTokenizer):
         return [next(batch) if fits else one([piece], dtype)[0] for piece, fits in zip(pieces, together, strict=True)]
 
     def to_json(self) -> dict[str, Any]:
-        marks = {*self.special_tokens.values(), *self.added_tokens.values()}
+        marks = {**self.special_tokens, **self.added_tokens}
+        ordinary = set(range(self.vocab_size)) - set(marks.values())
         names = [file.show(token) for token in self.tokens]
-        vocab = {name: id for id, name in enumerate(names) if name and id not in marks}
+        vocab = {names[id]: id for id in sorted(ordinary) if names[id]}
+        if sorted(marks.values()) != [*range(len(vocab), self.vocab_size)]:
+            vocab |= marks  # `tokenizers` gives the next ids to marks that it does not find in here
         merges = [f"{names[first]} {names[second]}" for first, second in self.merges]
         model = file.bpe_model(vocab, merges, self.whole)
         made = file.tree(

@@ -127,15 +127,15 @@ class ChatTemplate:
         """The ids of the conversation, and which of them an assistant has to learn."""
         ids: list[int] = []
         learn: list[bool] = []
-        for is_control, run in groupby(self.segments(messages, answer), lambda segment: isinstance(segment, Control)):
-            new, learnt = _controls(run) if is_control else self._encode_text(run)
+        for kind, run in groupby(self.segments(messages, answer), type):
+            some = list(run)
+            new, learnt = _controls(some) if kind is Control else self._encode_text(some)
             ids += new
             learn += learnt
         return Encoded(ids, learn)
 
-    def _encode_text(self, run: Iterator[Any]) -> tuple[list[int], list[bool]]:
+    def _encode_text(self, texts: Sequence[Any]) -> tuple[list[int], list[bool]]:
         """The ids of texts as one string. What is learnt stands at its end; a token on the border is learnt too."""
-        texts = list(run)
         before = "".join(text.text for text in texts if not text.learn)
         whole = "".join(text.text for text in texts)
         ids = self.tokenizer.encode(whole)
@@ -200,8 +200,7 @@ class ChatTemplate:
         return ChatTemplate(tree["source"], tokenizer, tree.get("names", {}))
 
 
-def _controls(run: Iterator[Any]) -> tuple[list[int], list[bool]]:
-    controls = list(run)
+def _controls(controls: Sequence[Any]) -> tuple[list[int], list[bool]]:
     return [control.id for control in controls], [control.learn for control in controls]
 
 

@@ -60,7 +60,7 @@ def tree(
         "padding": None,
         "added_tokens": [
             {"id": id, "content": content, **flags, "special": special} | ({_END: True} if id == end else {})
-            for content, (id, special) in marks.items()
+            for content, (id, special) in sorted(marks.items(), key=lambda mark: mark[1][0])
         ],
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
@@ -175,19 +175,7 @@ def loose_vocabulary(content: Mapping[str, Any]) -> Vocabulary:
         _damaged("its vocabulary is not a table of tokens and ids")
     if len(vocab) + len(listed) > LARGEST_VOCABULARY:
         raise UserError(f"This tokenizer has more than {LARGEST_VOCABULARY} tokens, the most that is read.")
-    marks: dict[str, Any] = {}
-    special: dict[str, Any] = {}
-    ends: list[Any] = []
-    for token in listed:
-        if not isinstance(token, dict) or not isinstance(token.get("content"), str) or not token["content"]:
-            _damaged("an added token has no content")
-        marks[token["content"]] = token.get("id")
-        if token.get("special") is True:
-            special[token["content"]] = token.get("id")
-        elif token["content"] in vocab:
-            del marks[token["content"]]  # an ordinary token like any other
-        if token.get(_END) is True:
-            ends.append(token.get("id"))
+    marks, special, end = _marks(listed, vocab)
     ordinary = {token: id for token, id in vocab.items() if token not in marks}
     by_id: dict[Any, str] = {id: token for token, id in [*ordinary.items(), *marks.items()] if type(id) is int}
     if "" in vocab or not all(storable(token) for token in by_id.values()):
@@ -203,7 +191,24 @@ def loose_vocabulary(content: Mapping[str, Any]) -> Vocabulary:
     for token, id in ordinary.items():
         tokens[id] = token
     added = {token: id for token, id in marks.items() if token not in special}
-    return Vocabulary(tokens, special, added, next((id for id in ends if id in by_id), None))
+    return Vocabulary(tokens, special, added, end if type(end) is int else None)
+
+
+def _marks(listed: Sequence[Any], vocab: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """The added tokens but for those that are ordinary, the special among them, and the id marked as an end."""
+    marks: dict[str, Any] = {}
+    special: dict[str, Any] = {}
+    end = None
+    for token in listed:
+        if not isinstance(token, dict) or not isinstance(token.get("content"), str) or not token["content"]:
+            _damaged("an added token has no content")
+        name, id = token["content"], token.get("id")
+        if token.get("special") is True:
+            special[name] = id
+        if name in special or name not in vocab:
+            marks[name] = id
+        end = id if token.get(_END) is True else end
+    return marks, special, end
 
 
 def _damaged(what: str) -> NoReturn:

@@ -45,7 +45,7 @@ def bpe_from_parts(
 
     `split`: a name of SPLITS, which also says what else such a tokenizer does (Llama 3 takes whole pieces, Qwen
     composes characters). `types`: NORMAL and so on for each token; absent: all normal. `begin`: the id that each text
-    begins with, None where texts begin with none. `end`: the id that ends a text, for tokenizers whose names do not say.
+    begins with, None where texts begin with none. `end`: the id that ends a text, where no name says so.
     UserError for an unknown split, DamagedError for parts that do not fit together.
     """
     if split not in SPLITS:
@@ -54,35 +54,40 @@ def bpe_from_parts(
         raise UserError(f"This tokenizer has more than {file.LARGEST_VOCABULARY} tokens, the most that is read.")
     kinds = list(types) or [NORMAL] * len(tokens)
     if len(kinds) != len(tokens) or any(not 0 <= id < len(tokens) for id in (begin, end) if id is not None):
-        raise DamagedError(
-            "This tokenizer is damaged: its tokens have other numbers than their types, or than its marks."
-        )
-    marks: dict[int, dict[str, int]] = {CONTROL: {}, UNKNOWN: {}, USER_DEFINED: {}}
-    ids: dict[str, int] = {}
-    for id, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
-        if kind != UNUSED:
-            into = marks.get(kind, ids)
-            if token in into or not token or len(token) > file.LONGEST_TOKEN or not file.storable(token):
-                raise DamagedError(
-                    f"This tokenizer is damaged: its token {id}, {token[:40]!r}, is empty, long or there twice."
-                )
-            into[token] = id
-    special = {**marks[CONTROL], **marks[UNKNOWN]}
-    pairs = [tuple(merge.split(" ")) for merge in merges]
+        raise DamagedError("This tokenizer is damaged: its tokens have other numbers than their types, or its marks.")
+    ids, special, added = _sorted(tokens, kinds)
+    pairs = [merge.split(" ") for merge in merges]
     if any(len(pair) != 2 for pair in pairs):
         raise DamagedError("This tokenizer is damaged: a merge is not two tokens.")
     raw = [b""] * len(tokens)
     for token, id in ids.items():
         raw[id] = file.unshow(token)
-    cut = SPLITS[split]
     return BPETokenizer(
         raw,
         read_merges(((first, second) for first, second in pairs), ids),
         special,
-        cut,
-        added_tokens=marks[USER_DEFINED],
+        SPLITS[split],
+        added_tokens=added,
         whole=split in ("llama-bpe", "llama3", "llama-v3"),
         nfc=split in ("qwen2", "deepseek-r1-qwen"),
         begin=begin,
         end=end,
     )
+
+
+def _sorted(tokens: Sequence[str], kinds: Sequence[int]) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """The ordinary tokens, the special and those defined by users, with their ids."""
+    ids: dict[str, int] = {}
+    special: dict[str, int] = {}
+    added: dict[str, int] = {}
+    tables = {CONTROL: special, UNKNOWN: special, USER_DEFINED: added}
+    for id, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
+        if kind == UNUSED:
+            continue
+        into = tables.get(kind, ids)
+        if token in into or not token or len(token) > file.LONGEST_TOKEN or not file.storable(token):
+            raise DamagedError(
+                f"This tokenizer is damaged: its token {id}, {token[:40]!r}, is empty, too long, or there twice."
+            )
+        into[token] = id
+    return ids, special, added

@@ -60,7 +60,7 @@ def apply_ranked(ids: list[int], merges: Mapping[Pair, int]) -> list[int]:
 
 
 def read_merges(pairs: Iterable[tuple[str, str]], ids: Mapping[str, int]) -> dict[Pair, int]:
-    """The merges by id, or DamagedError: each makes a token of two, all of them ordinary ones, and no pair comes twice."""
+    """The merges by id, or DamagedError: each makes an ordinary token of two others, and no pair comes twice."""
     made: dict[Pair, int] = {}
     for first, second in pairs:
         pair, new_id = (ids.get(first, -1), ids.get(second, -1)), ids.get(first + second, -1)

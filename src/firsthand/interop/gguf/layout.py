@@ -98,11 +98,12 @@ class Layout:
         return shapes | self._map("ffn_down", self.d_model, self.d_ff, self.gpt2)
 
     def _norm(self, name: str, width: int) -> dict[str, Shape]:
-        both = {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-        return both if self.gpt2 else {f"{name}.weight": (width,)}
+        names = [f"{name}.weight", f"{name}.bias"] if self.gpt2 else [f"{name}.weight"]
+        return {each: (width,) for each in names}
 
     def _map(self, name: str, rows: int, columns: int, bias: bool) -> dict[str, Shape]:
-        return {f"{name}.weight": (rows, columns)} | ({f"{name}.bias": (rows,)} if bias else {})
+        shapes: dict[str, Shape] = {f"{name}.weight": (rows, columns)}
+        return shapes | {f"{name}.bias": (rows,)} if bias else shapes
 
 
 def ours(name: str) -> list[str]:

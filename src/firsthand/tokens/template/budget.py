@@ -13,7 +13,7 @@ WORK = 1 << 26
 """Units of work: a character written is one, and so is, at each turn of a loop, each character of the template."""
 SIZE = 1 << 21
 """Characters of a string; an element of a list counts as ELEMENT of them."""
-ELEMENT = 32
+ELEMENT = 64
 
 
 class Budget:
@@ -47,7 +47,7 @@ def check_size(size: int) -> None:
 
 
 def weigh(value: Any) -> int:
-    """The characters and elements in `value`, to any depth. SecurityError where there are too many, or what is no data."""
+    """The characters and elements in `value`, to any depth. SecurityError for too many, or for what is no data."""
     total, waiting = 0, [value]
     while waiting:
         part = waiting.pop()

@@ -13,7 +13,7 @@ from jinja2 import nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, LoopControlExtension
 from jinja2.parser import Parser
-from jinja2.runtime import LoopContext, Macro
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Namespace
 
@@ -94,7 +94,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         weigh(made)
         return made
 
-    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         __self.budget.turn()
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
         if isinstance(owner, str) and name == "replace":
@@ -112,7 +112,7 @@ def _are_numbers(*values: Any) -> bool:
 
 
 def _refuse(message: str = "") -> None:
-    raise UserError(f"The chat template does not take this conversation: {str(message):.200}")
+    raise UserError(f"The chat template does not take this conversation: {message!s:.200}")
 
 
 def _rewrite(node: nodes.Node, environment: Sandbox) -> nodes.Node:
@@ -170,6 +170,6 @@ def _guarded(work: Callable[[], Any]) -> Any:
     except RecursionError:
         raise UserError("The chat template is nested too deeply.") from None
     except (SecurityError, TemplateError) as error:
-        raise UserError(f"The chat template cannot be used: {str(error):.200}.") from None
+        raise UserError(f"The chat template cannot be used: {error!s:.200}.") from None
     except Exception as error:
-        raise UserError(f"The chat template fails: {type(error).__name__}, {str(error):.200}.") from None
+        raise UserError(f"The chat template fails: {type(error).__name__}, {error!s:.200}.") from None

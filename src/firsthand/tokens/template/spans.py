@@ -1,7 +1,7 @@
 """Which part of a rendered conversation came from the template, and which from whose message.
 
-Each content is replaced by a number of 128 random bits, new every time, so that nothing in a content can be mistaken for
-what the template wrote (a fixed mark could be forged).
+Each content is replaced by a number of 128 random bits, new every time, so that nothing in a content can be mistaken
+for what the template wrote (a fixed mark could be forged).
 """
 
 import json
