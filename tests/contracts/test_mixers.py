@@ -10,6 +10,7 @@ SPECS = (
     *MIXERS,
     {"part": "attention", "window": 5},
     {"part": "attention", "qk_norm": True, "softcap": 5.0},
+    {"part": "attention", "bias": "qkv"},
     {"part": "linear_attention", "feature_map": "relu"},
 )
 

@@ -15,6 +15,9 @@ def import_(
     out: Annotated[
         Path | None, typer.Option(help="The folder to make; it must not exist yet. Absent: runs/NAME.")
     ] = None,
+    hub: Annotated[
+        str | None, typer.Option(help="The hub's address. Absent: HF_ENDPOINT in the environment, or huggingface.co.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a checkpoint of ours from a model that was trained elsewhere: train, generate and chat take it.
@@ -23,7 +26,7 @@ def import_(
     """
     from firsthand.experiments.convert import convert
 
-    report = convert(source, out)
+    report = convert(source, out, hub)
     if json:
         emit(report)
         return

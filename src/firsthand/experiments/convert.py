@@ -12,28 +12,28 @@ from firsthand.errors import UserError
 from firsthand.interop import hub
 
 
-def convert(source: str, out: Path | None = None) -> dict[str, Any]:
-    """Write `out` (by default runs/NAME) from a file or folder, or from org/name on the hub. Returns what was made.
+def convert(source: str, out: Path | None = None, address: str | None = None) -> dict[str, Any]:
+    """Write `out` (by default runs/NAME) from a file, a folder or org/name on the hub (at `address`); report on it.
 
     UserError if there is nothing, if it is no model that is known here, or if `out` is there already.
     """
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name or Path(source).resolve().name).lstrip(".")[:128]
+    last = Path(source).name or Path(source).resolve().name
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", last.removesuffix(".gguf")).lstrip(".")[:128] or "imported"
     out = out or Path("runs") / name
     if out.exists():
         raise UserError(f"{out} is there already. Give another --out, or move it away.")
     if not Path(source).exists() and hub.NAME.fullmatch(source):
-        with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
-            hub.fetch(source, Path(folder))
-            return _written(interop.read(Path(folder)), source, out)
+        folder = hub.fetch(source, address)
+        return _written(interop.read(folder), source, name, out) | {"revision": folder.name}
     if not Path(source).exists():
         raise UserError(f"There is no {source}. Give a folder, a .gguf file, or a name on the hub as org/name.")
-    return _written(interop.read(Path(source)), source, out)
+    return _written(interop.read(Path(source)), source, name, out)
 
 
-def _written(found: interop.Imported | None, source: str, out: Path) -> dict[str, Any]:
+def _written(found: interop.Imported | None, source: str, name: str, out: Path) -> dict[str, Any]:
     if found is None:
         raise UserError(f"{source} is neither a Hugging Face folder (it has no config.json) nor a GGUF file.")
-    config = parse({"run": {"dir": str(out)}, "model": found.fields}, source)
+    config = parse({"run": {"name": name, "dir": str(out)}, "model": found.fields}, source)
     content = description(config, found.tokenizer, found.vocab_size, found.chat)
     with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
         found.tokenizer.save(folder)

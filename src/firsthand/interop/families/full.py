@@ -56,8 +56,9 @@ def _part(slot: str, spec: PartSpec, offered: Mapping[str, Any]) -> dict[str, An
         return {"part": name, **arguments}
     parameters, _ = takes(part)
     known = {key: parameter.default for key, parameter in parameters.items() if key not in _NOT_SET | _TRAINING}
-    known |= {key: value for key, value in (offered | arguments).items() if key in known}
-    return {"part": name, **_PLAIN.get(name, dict)({key: value for key, value in known.items() if key != "d_model"})}
+    known |= {key: value for key, value in {**offered, **arguments}.items() if key in known}
+    known = _PLAIN.get(name, dict)(known)
+    return {"part": name} | {key: value for key, value in known.items() if key != "d_model"}
 
 
 def _plain_rope(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +74,11 @@ def _plain_attention(arguments: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if key != "qk_norm_eps" or arguments["qk_norm"]}
 
 
-_PLAIN = {"rope": _plain_rope, "attention": _plain_attention}
+def _plain_mamba(arguments: dict[str, Any]) -> dict[str, Any]:
+    return arguments | {"time_rank": arguments["time_rank"] or -(-arguments["d_model"] // 16)}
+
+
+_PLAIN = {"rope": _plain_rope, "attention": _plain_attention, "mamba": _plain_mamba}
 
 
 def differences(one: Full, other: Full) -> dict[str, tuple[Any, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from firsthand.interop.families.full import Full
@@ -20,8 +21,8 @@ def halves(weights: Mapping[str, Tensor], full: Full) -> tuple[Mapping[str, Tens
         parts = name.split(".")
         if parts[0] != "blocks" or not {"query", "key", "query_norm", "key_norm"} & set(parts):
             return tensor
-        pairs = tensor.unflatten(0, (-1, d_head // 2, 2))
-        return pairs.transpose(1, 2).flatten(0, 2)
+        pairs = torch.unflatten(tensor, 0, (-1, d_head // 2, 2))
+        return torch.flatten(pairs.transpose(1, 2), 0, 2)
 
     position = {**full["position"], "layout": "half"}
     return {name: moved(name, tensor) for name, tensor in weights.items()}, {**full, "position": position}

@@ -91,8 +91,7 @@ def _fields(settings: Settings) -> dict[str, Any]:
 
 
 def _config(full: Full) -> dict[str, Any]:
-    rank = full["mixer"][0].get("time_rank") or -(-full["d_model"] // 16)
-    return shared_config(full) | {"time_step_rank": rank}
+    return shared_config(full) | {"time_step_rank": full["mixer"][0].get("time_rank")}
 
 
 MAMBA = Family("mamba", "MambaForCausalLM", RULES, _fields, _config, "backbone.")

@@ -1,4 +1,4 @@
-"""RoPE in config.json: two layouts, of which the newer one is written."""
+"""RoPE in config.json: two layouts, of which the older one is written: versions 4 and 5 of transformers read it."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def rotation_in(settings: Settings, d_head: int, context_length: int, theta: flo
     theta = settings.number("rope_theta", theta)
     settings.only("partial_rotary_factor", 1, 1.0)
     old, new = settings.inner("rope_scaling"), settings.inner("rope_parameters")
-    found = new or old or Settings({}, settings.where)
+    found = old or new or Settings({}, settings.where)  # transformers, too, prefers the older one if both are there
     rope: dict[str, Any] = {"part": "rope", "layout": "half", "theta": found.number("rope_theta", theta)}
     kind = found.word("rope_type" if found.has("rope_type") else "type", "default", _KINDS)
     found.only("partial_rotary_factor", 1, 1.0)
@@ -55,7 +55,8 @@ def rotation_out(full: Full) -> dict[str, Any]:
         parameters |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
     if "trained_length" in rope:
         parameters["original_max_position_embeddings"] = rope["trained_length"]
-    return {"rope_theta": parameters["rope_theta"], "rope_parameters": parameters}
+    theta = parameters.pop("rope_theta")
+    return {"rope_theta": theta, "rope_scaling": parameters if len(parameters) > 1 else None}
 
 
 _KINDS: dict[str, str | None] = {"default": None, "linear": "linear", "llama3": "llama3", "yarn": "yarn"}

@@ -51,7 +51,7 @@ class Step:
         tensor = tensors[self.theirs[0]]
         tensor = tensor.t() if self.rule.transposed and tensor.ndim == 2 else tensor
         tensor = tensor.squeeze(-2) if self.rule.middle else tensor
-        parts = tensor.split([shapes[name][0] for name in self.ours]) if len(self.ours) > 1 else (tensor,)
+        parts = torch.split(tensor, [shapes[name][0] for name in self.ours]) if len(self.ours) > 1 else (tensor,)
         return {name: part.contiguous() for name, part in zip(self.ours, parts, strict=True)}
 
 

@@ -89,7 +89,7 @@ class Settings:
 
     def refuse(self, key: str, value: Any, instead: str) -> NoReturn:
         raise UserError(
-            f"{self.where} sets {key} = {str(value)[:60]!r}, which is not supported here (only {instead}); without it "
+            f"{self.where} sets {key} = {_shown(value)}, which is not supported here (only {instead}); without it "
             "the model would compute something else."
         )
 
@@ -102,4 +102,9 @@ class Settings:
         return value
 
     def _wrong(self, key: str, value: Any, expected: str) -> NoReturn:
-        raise DamagedError(f"{self.where} sets {key} = {str(value)[:60]!r}, which is not {expected}.")
+        raise DamagedError(f"{self.where} sets {key} = {_shown(value)}, which is not {expected}.")
+
+
+def _shown(value: Any) -> str:
+    """A value in a few words, however deep or long it is."""
+    return repr(value)[:60] if isinstance(value, str | int | float) else f"a {type(value).__name__}"

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from firsthand.checkpoint import files, tidy, write_safetensors
-from firsthand.errors import UserError
+from firsthand.errors import DamagedError, UserError
 from firsthand.interop.families import FAMILIES, Family
 from firsthand.interop.families.full import Full, differences, in_full
 from firsthand.interop.families.halves import halves
 from firsthand.interop.families.rules import steps
 from firsthand.interop.families.settings import Settings
-from firsthand.interop.hugging_face.words import ends, tokenizer_config
+from firsthand.interop.hugging_face.words import begin, ends, tokenizer_config
 from firsthand.interop.imported import Imported
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -27,8 +27,7 @@ def write_folder(model: Imported, out: Path, dtype: str) -> list[Path]:
     weights, full = halves(model.weights, full)
     family, config = express(full, model.vocab_size)
     stops = ends(model)
-    ids = {"bos_token_id": stops[-1] if stops else None, "eos_token_id": _one(stops), "pad_token_id": None}
-    ids["pad_token_id"] = ids["bos_token_id"]
+    ids = {"bos_token_id": begin(model), "eos_token_id": _one(stops), "pad_token_id": _one(stops[-1:])}
     config |= {
         "model_type": family.model_type,
         "architectures": [family.architecture],
@@ -64,7 +63,7 @@ def express(full: Full, vocab_size: int) -> tuple[Family, dict[str, Any]]:
         try:
             back = in_full(family.fields_of(Settings(config, "the export")), vocab_size)
         except UserError as reason:
-            misses.append((99, f"{family.model_type} cannot: {reason}"))
+            misses.append((99 if isinstance(reason, DamagedError) else 1, f"{family.model_type} cannot: {reason}"))
             continue
         apart = differences(full, back)
         if not apart:

@@ -7,13 +7,11 @@ from typing import Any
 from firsthand import tokens
 from firsthand.checkpoint import files
 from firsthand.errors import UserError
-from firsthand.interop.hugging_face.config import read_json
 from firsthand.interop.imported import Imported
-from firsthand.tokens import END_OF_TEXT, Tokenizer
+from firsthand.tokens import Tokenizer
 from firsthand.tokens.chat import CHATML, ChatTemplate
+from firsthand.tokens.template.folder import template_in
 
-JINJA, CONFIG = "chat_template.jinja", "tokenizer_config.json"
-LARGEST_TEMPLATE = 1 << 20
 CHATML_JINJA = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
     "'\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -33,51 +31,40 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 def read_chat(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     """The chat template, if there is one. One that is not supported is left out, with a line that says why."""
-    source = _template(folder)
-    if source is None:
-        return None
     try:
-        return ChatTemplate(source, tokenizer)
+        return template_in(folder, tokenizer)
     except UserError as reason:
         sys.stderr.write(f"The chat template of {folder} is left out: {reason}\n")
         return None
 
 
-def _template(folder: Path) -> str | None:
-    size = files.size(folder / JINJA)
-    if size is not None:
-        if size > LARGEST_TEMPLATE:
-            raise UserError(f"{folder / JINJA} is larger than any chat template ({LARGEST_TEMPLATE:,} bytes).")
-        return (folder / JINJA).read_text(encoding="utf-8", errors="replace")
-    if files.size(folder / CONFIG) is None:
-        return None
-    found = read_json(folder / CONFIG, 1 << 26).get("chat_template")
-    if isinstance(found, list):  # several by name
-        named = {str(each.get("name")): each.get("template") for each in found if isinstance(each, dict)}
-        found = named.get("default")
-    return found if isinstance(found, str) else None
-
-
 def ends(model: Imported) -> list[int]:
-    """The ids at which a text of this model ends, the usual one first."""
-    stops = model.chat.stop_ids if model.chat else []
+    """The ids at which a text of this model ends: the marks of its chat template, then what ends any text."""
     try:
-        return list(dict.fromkeys([*stops, model.tokenizer.end_of_text]))
+        end = [model.tokenizer.end_of_text]
     except UserError:
-        return list(dict.fromkeys(stops))
+        end = []
+    return [id for id in (model.chat.stop_ids if model.chat else []) if id not in end] + end
+
+
+def begin(model: Imported) -> int | None:
+    """The id that a text begins with: what ended the one before it, unless the tokenizer knows better."""
+    known = getattr(model.tokenizer, "begin", None)
+    return known if known is not None else (ends(model) or [None])[-1]
 
 
 def tokenizer_config(model: Imported) -> dict[str, Any]:
-    """tokenizer_config.json, with the chat template."""
-    names = {id: name for name, id in model.tokenizer.special_tokens.items()}
-    known = [names[id] for id in ends(model) if id in names]
+    """tokenizer_config.json, with the chat template and the tokens that it calls by name."""
+    stops = ends(model)
+    first = begin(model)
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
-        "eos_token": known[0] if known else None,
-        "bos_token": END_OF_TEXT if END_OF_TEXT in model.tokenizer.special_tokens else None,
-        "pad_token": known[-1] if known else None,
+        "bos_token": None if first is None else model.tokenizer.decode([first]),
+        "eos_token": model.tokenizer.decode(stops[:1]) or None,
+        "pad_token": model.tokenizer.decode(stops[-1:]) or None,
     }
     if model.chat:
+        config |= model.chat.names
         config["chat_template"] = CHATML_JINJA if model.chat.source == CHATML else model.chat.source
     return config

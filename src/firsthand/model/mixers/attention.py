@@ -17,10 +17,10 @@ class CausalSelfAttention(nn.Module):
     """Multi-head ("Attention is all you need", 3.2.2), grouped (arXiv 2305.13245) or multi-query attention.
 
     `n_kv_heads` heads of keys and values are shared by equal groups of query heads. `bias` may be "qkv": for queries,
-    keys and values, not for the output (Qwen 2). `qk_norm` sets queries and keys to
-    unit mean square (arXiv 2010.04245), with "gain" to a learned size (Qwen3). A token reads itself and `window` - 1
-    before it (None: all), and always the first `sink_tokens` of its document (arXiv 2309.17453). `dropout` acts on the
-    output, with `attention_dropout` on the weights too (GPT-2). For `softcap`, `scale` and `sinks` see Lookup.
+    keys and values, not for the output (Qwen 2). `qk_norm` sets queries and keys to unit mean square (arXiv
+    2010.04245), with "gain" to a learned size (Qwen3). A token reads itself and `window` - 1 before it (None: all), and
+    always the first `sink_tokens` of its document (arXiv 2309.17453). `dropout` acts on the output, with
+    `attention_dropout` on the weights too (GPT-2). For `softcap`, `scale` and `sinks` see Lookup.
     """
 
     readers = ("query", "key", "value")
