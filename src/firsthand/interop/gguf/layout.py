@@ -99,7 +99,7 @@ class Layout:
 
     def _norm(self, name: str, width: int) -> dict[str, Shape]:
         names = [f"{name}.weight", f"{name}.bias"] if self.gpt2 else [f"{name}.weight"]
-        return {each: (width,) for each in names}
+        return dict.fromkeys(names, (width,))
 
     def _map(self, name: str, rows: int, columns: int, bias: bool) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {f"{name}.weight": (rows, columns)}
