@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test test-peers check bench clean
 .DEFAULT_GOAL := demo
 
 # The stamp is written last, so an installation that failed half-way is tried again.
@@ -26,6 +26,10 @@ demo: install ## train a GPT on Shakespeare's plays and look at it (at most 5 mi
 
 test: install ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-peers: install ## what llama.cpp makes of our files; compiles it first, for about ten minutes on two cores
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
+	@$(BIN)/python -m pytest -n 0 -s tests/peers
 
 check: install ## lint, format, types, import contract, README tree
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from firsthand.adapt.saved import Adapted
 from firsthand.assemble import load_weights
 from firsthand.config import AdaptNode, setting
 from firsthand.errors import DamagedError, UserError
-from firsthand.interop import Imported
+from firsthand.interop import Imported, models
 from firsthand.interop.hugging_face.maps import their_maps
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model
@@ -60,7 +60,7 @@ def load(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> tu
 
 
 def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ()) -> Opened:
-    """The model of a run folder, a checkpoint, a Hugging Face folder or a GGUF file.
+    """The model of a run folder, a checkpoint, a Hugging Face folder, a GGUF file, or a name of `firsthand get`.
 
     Every byte of a checkpoint is verified. UserError if there is nothing, DamagedError if it is not what was saved.
     Never runs code that only the files name: a model with parts from files is opened if `parts` names them again, each
@@ -87,6 +87,7 @@ def find(path: str | Path) -> Imported:
 
 def _found(path: Path, named: dict[str, Any], depth: int = 0) -> tuple[Imported, Adapted]:
     """What lies at `path`. An adapter's base is opened too, and the adapter folded into its weights."""
+    path = models.place_of(path)
     if depth > DEEPEST:
         raise UserError(f"{path} stands on another model, which stands on another, and so on without an end.")
     if peft.fits(path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = ["install", "demo", "test", "check", "bench", "clean"]
+TARGETS = ["install", "demo", "test", "test-peers", "check", "bench", "clean"]
 
 
 @pytest.fixture

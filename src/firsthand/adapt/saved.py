@@ -15,21 +15,26 @@ from firsthand.parts import PartSpec
 
 @dataclass(frozen=True)
 class Base:
-    """The model that another one began with: how it was named, where that was, and what its weights were."""
+    """The model that another one began with: how it was named, where that was, and what its weights were.
+
+    The name is a path, or that of a model which `firsthand get` fetches.
+    """
 
     name: str
     path: str
     sha256: str
 
     @classmethod
-    def of(cls, name: str, weights: Mapping[str, Tensor]) -> "Base":
-        return cls(name, str(Path(name).expanduser().absolute()), fingerprint(weights))
+    def of(cls, name: str, path: Path, weights: Mapping[str, Tensor]) -> "Base":
+        return cls(name, str(path.expanduser().absolute()), fingerprint(weights))
 
     def found(self) -> str:
         """Where to open it: where it was, or what has its name here. UserError if it is gone."""
         for place in (self.path, self.name):
             if Path(place).exists():
                 return place
+        if len(Path(self.name).parts) == 1:
+            return self.name
         raise UserError(
             f"This checkpoint holds only what was learnt on top of {self.name!r}, and that model is gone: looked for "
             f"{self.path} and {self.name}. Put it back, or link it there."

@@ -19,6 +19,7 @@ from firsthand.cli import (
     eval,
     export,
     generate,
+    get,
     growth,
     import_,
     prepare,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command()(generate.generate)
 app.command("eval")(eval.evaluate)
 app.command()(chat.chat)
+app.command()(get.get)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(demo.demo)

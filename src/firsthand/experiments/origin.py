@@ -8,7 +8,7 @@ from firsthand.adapt.saved import Base
 from firsthand.assemble import load_weights
 from firsthand.config import Config, ModelNode, replaced
 from firsthand.errors import UserError
-from firsthand.interop import Imported
+from firsthand.interop import Imported, models
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.presets import resolve
 from firsthand.model.vocabulary import grown
@@ -64,7 +64,7 @@ def begin(config: Config, stored: Config | None = None) -> tuple[Config, Origin 
     ):
         return _agreed(config, stored.model.model_dump()), None
     found = opened.find(name)
-    base = Base.of(name, found.weights)
+    base = Base.of(name, models.place_of(name), found.weights)
     pinned = config.model.weights_sha256
     if pinned and pinned != base.sha256:
         raise UserError(

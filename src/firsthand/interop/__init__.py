@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from firsthand.interop import hugging_face
+from firsthand.interop import gguf, hugging_face
 from firsthand.interop.imported import Imported
 
 __all__ = ["EXPORTS", "Export", "Imported", "read"]
@@ -23,6 +23,7 @@ class Export:
 
 EXPORTS: dict[str, Export] = {
     "hf": Export(hugging_face.write, ("fp32", "bf16", "fp16"), "a folder that transformers opens"),
+    "gguf": Export(gguf.write, tuple(gguf.DTYPES), "a file for llama.cpp"),
 }
 
 
@@ -31,4 +32,6 @@ def read(path: Path) -> Imported | None:
 
     UserError for what is not known here (it says what), DamagedError for what cannot be.
     """
+    if gguf.fits(path):
+        return gguf.read(path)
     return hugging_face.read(path) if hugging_face.fits(path) else None

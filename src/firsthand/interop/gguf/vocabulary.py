@@ -1,0 +1,99 @@
+"""The tokenizer and the chat template in a GGUF file, both ways."""
+
+from typing import Any
+
+import numpy as np
+
+from firsthand.errors import DamagedError, UserError
+from firsthand.interop.gguf.header import Header
+from firsthand.interop.imported import Imported
+from firsthand.tokens import BPETokenizer, Tokenizer, file
+from firsthand.tokens.chat import CHATML, ChatTemplate
+from firsthand.tokens.foreign import CONTROL, NORMAL, UNUSED, USER_DEFINED, bpe_from_parts
+from firsthand.types import Message
+
+GGML = "tokenizer.ggml."
+TEMPLATE = "tokenizer.chat_template"
+LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
+"""Tokenizers that begin each text with a token of its own where the file does not say."""
+
+PRE = {
+    ("gpt2", False): "gpt-2",
+    ("smollm", False): "smollm",
+    ("cl100k", False): "dbrx",
+    ("cl100k", True): "llama-bpe",
+    ("qwen2", False): "qwen2",
+}
+"""How llama.cpp calls a way to cut text, by our name and whether whole pieces become tokens whatever their merges."""
+
+JINJA = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""The built-in ChatML as others read it."""
+
+
+def tokenizer_of(header: Header, rows: int) -> Tokenizer:
+    """The file's tokenizer, of at most `rows` tokens. UserError for a kind or a way to cut text not known here."""
+    kind, pre = header.fields.get(f"{GGML}model"), header.fields.get(f"{GGML}pre")
+    if kind != "gpt2":
+        raise UserError(f"The tokenizer in this GGUF file is of the kind {kind!r:.40}. Known is gpt2, byte-level BPE.")
+    tokens, merges = (header.fields.get(f"{GGML}{name}") for name in ("tokens", "merges"))
+    types = header.fields.get(f"{GGML}token_type", np.zeros(0, np.int32))
+    if not isinstance(tokens, list) or not isinstance(merges, list) or not isinstance(types, np.ndarray):
+        raise DamagedError("The tokenizer in this GGUF file lacks its tokens, their types or its merges.")
+    if len(tokens) > rows:
+        raise DamagedError(f"This GGUF file has {len(tokens):,} tokens and an embedding for {rows:,}.")
+    adds = header.fields.get(f"{GGML}add_bos_token", pre in LLAMA3)
+    begin = _id(header, "bos_token_id") if adds else None
+    return bpe_from_parts(tokens, merges, str(pre), types.tolist(), begin=begin, end=_id(header, "eos_token_id"))
+
+
+def _id(header: Header, name: str) -> int | None:
+    value = header.fields.get(f"{GGML}{name}")
+    return value if type(value) is int else None
+
+
+def chat_of(header: Header, tokenizer: Tokenizer) -> ChatTemplate | None:
+    """The file's chat template; None without one. UserError for one that cannot be followed here."""
+    source = header.fields.get(TEMPLATE)
+    return ChatTemplate(source, tokenizer) if isinstance(source, str) else None
+
+
+def vocabulary_of(model: Imported) -> dict[str, Any]:
+    """The keys of a model's tokenizer and template. UserError for a tokenizer that llama.cpp does not have."""
+    tokenizer = model.tokenizer
+    if not isinstance(tokenizer, BPETokenizer):
+        raise UserError(
+            f"A GGUF file cannot hold this model: its tokenizer is {type(tokenizer).__name__}, and llama.cpp knows "
+            "byte-level BPE (train with tokenizer=bpe)."
+        )
+    merges = tokenizer.to_json()["model"]["merges"]
+    if not merges:
+        raise UserError("A GGUF file cannot hold this model: its tokenizer has no merges. Train a larger vocabulary.")
+    names = [file.show(token) for token in tokenizer.tokens]
+    types = [NORMAL if name else UNUSED for name in names] + [UNUSED] * (model.vocab_size - len(names))
+    names += [""] * (model.vocab_size - len(names))
+    for kind, marks in ((CONTROL, tokenizer.special_tokens), (USER_DEFINED, tokenizer.added_tokens)):
+        for name, id in marks.items():
+            names[id], types[id] = name, kind
+    keys: dict[str, Any] = {
+        f"{GGML}model": "gpt2",
+        f"{GGML}pre": PRE[tokenizer.split.name, tokenizer.whole],
+        f"{GGML}tokens": [name or f"[PAD{id}]" for id, name in enumerate(names)],
+        f"{GGML}token_type": types,
+        f"{GGML}merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in merges],
+        f"{GGML}add_bos_token": tokenizer.begin is not None,
+    }
+    keys[f"{GGML}eos_token_id"] = _end_of_answer(model.chat, tokenizer) if model.chat else tokenizer.end_of_text
+    keys[f"{GGML}bos_token_id"] = tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin
+    if model.chat:
+        keys[TEMPLATE] = JINJA if model.chat.source == CHATML else model.chat.source
+    return keys
+
+
+def _end_of_answer(chat: ChatTemplate, tokenizer: Tokenizer) -> int:
+    """The token that a model learns to end its answers with; that which ends texts, if the template has none."""
+    talk = chat.encode([Message("user", "a"), Message("assistant", "b")])
+    last = [id for id, learn in zip(talk.ids, talk.learn, strict=True) if learn][-1]
+    return last if last in tokenizer.special_tokens.values() else tokenizer.end_of_text
