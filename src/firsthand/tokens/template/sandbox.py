@@ -133,7 +133,8 @@ def _rewrite(node: nodes.Node, environment: Sandbox) -> nodes.Node:
     return node
 
 
-def _through(name: str, node: nodes.Expr, environment: Sandbox) -> nodes.Filter:
+def _through(name: str, node: nodes.Node, environment: Sandbox) -> nodes.Filter:
+    assert isinstance(node, nodes.Expr), "only values are filtered"
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno, environment=environment)
 
 
