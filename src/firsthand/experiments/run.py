@@ -89,7 +89,7 @@ def _open_folder(folder: RunFolder, config: Config, resume: bool, fresh: bool, s
     folder.set_status("running")
 
 
-def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any], corpus: Corpus) -> Choices:
+def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any], corpus: AnyCorpus) -> Choices:
     train, fields = config.train, resolve(config.model)
     mixers = fields["mixer"] if isinstance(fields["mixer"], list) else [fields["mixer"]]
     attends = any(split(mixer)[0] == "attention" for mixer in mixers)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jinja2 import Undefined
+from jinja2 import filters as jinjas
 from jinja2.exceptions import SecurityError
-from jinja2.filters import FILTERS as JINJAS
 
 from firsthand.tokens.template.budget import Budget, check_size, weigh
 
@@ -40,7 +40,7 @@ def filters(budget: Callable[[], Budget]) -> dict[str, Callable[..., Any]]:
             found = [value.get(attribute, "") if isinstance(value, Mapping) else "" for value in found]
         return join(found, between)
 
-    kept = {name: JINJAS[name] for name in KEPT}
+    kept = {name: jinjas.FILTERS[name] for name in KEPT}
     own = {"each": each, "list": listed, "last": last, "reverse": reverse, "join": joined, "first": first}
     free = {"string": string, "replace": replace, "indent": indent, "tojson": tojson, "glue": join, "weighed": weighed}
     return {**kept, **own, **free}

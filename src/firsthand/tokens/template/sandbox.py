@@ -134,6 +134,7 @@ def _rewrite(node: nodes.Node, environment: Sandbox) -> nodes.Node:
 
 
 def _through(name: str, node: nodes.Node, environment: Sandbox) -> nodes.Filter:
+    assert isinstance(node, nodes.Expr), "only values are filtered"
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno, environment=environment)
 
 
