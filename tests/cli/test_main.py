@@ -23,8 +23,8 @@ def _verbs() -> list[str]:
 
 def test_the_verbs_are_these() -> None:
     """Others build on these names: taking one away is a change for the CHANGELOG."""
-    names = "bench check classify compare count demo export generate growth import prepare probe runs scaling sweep"
-    assert _verbs() == [*names.split(), "tokenizer", "train"]
+    names = "bench check classify compare count data demo export generate growth import prepare probe runs scaling"
+    assert _verbs() == [*names.split(), "sweep", "tokenizer", "train"]
 
 
 @pytest.mark.parametrize("verb", ["", *_verbs()])
