@@ -19,7 +19,6 @@ CODE = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
 PAGES = {
     "SOURCES": "data.md",
     "RECORDS": "finetuning/README.md",
-    "LAYOUTS": "finetuning/README.md",
     "CLEANERS": "data.md",
     "FILTERS": "data.md",
     "TASKS": "data.md",

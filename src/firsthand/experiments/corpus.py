@@ -74,15 +74,13 @@ def make(config: Config, folder: Path, note: Note, found: Imported | None = None
 
 
 def _make_text(config: Config, folder: Path, note: Note, found: Imported | None) -> dict[str, Any]:
-    make_tokenizer = tokenizer_maker(config) if found is None else None
+    make_tokenizer = tokenizer_maker(config) if found is None else lambda _: found.tokenizer
     folder.mkdir(parents=True, exist_ok=True)
     note(f"reading and cleaning {config.data.source}")
     train, validation, report = sides(config, folder)
-    if make_tokenizer:
+    if found is None:
         note(f"training the tokenizer on {_bytes(train) / 1e6:.1f} MB of text")
-        tokenizer = make_tokenizer(document.text for document in train())
-    else:
-        tokenizer = found.tokenizer
+    tokenizer = make_tokenizer(document.text for document in train())
     tokenizer.save(folder)
     note("encoding the text")
     for name, side in (("train", train), ("validation", validation)):

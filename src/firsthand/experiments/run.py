@@ -53,7 +53,7 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         continuing = resume and folder.used
         if group.first:
             _open_folder(folder, config, resume, fresh, show)
-            corpus_module.make(config, folder.data, show.note, origin and origin.found)
+            corpus_module.make(config, folder.data, show.note, origin.found if origin else None)
         group.wait()
         stop.check("preparing the data")
         corpus = corpus_module.open_corpus(folder.data)

@@ -104,7 +104,7 @@ class Series:
         folder = self._data(config)
         if config.model.weights and not (folder / "summary.json").is_file():
             origin = begin(config)[1]
-            corpus_module.make(config, folder, self._show.note, origin and origin.found)
+            corpus_module.make(config, folder, self._show.note, origin.found if origin else None)
         corpus_module.make(config, folder, self._show.note)
         found = corpus_module.open_corpus(folder)
         assert isinstance(found, Corpus), "classes are refused above"

@@ -154,8 +154,8 @@ def _text(file: files.File) -> str:
     try:
         return b"".join(parts).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = b"".join(parts)[: error.start].count(b"\n") + 1
-        raise UserError(f"{file.where}, line {line}, is not UTF-8. Convert it: iconv -f LATIN1 -t UTF-8.") from None
+        number = b"".join(parts)[: error.start].count(b"\n") + 1
+        raise UserError(f"{file.where}, line {number}, is not UTF-8. Convert it: iconv -f LATIN1 -t UTF-8.") from None
 
 
 _READERS: dict[str, Callable[[files.File], Iterator[Read]]] = {
