@@ -20,7 +20,6 @@ PAGES = {
     "MEASURES": "evaluation.md",
     "SOURCES": "data.md",
     "RECORDS": "finetuning/README.md",
-    "LAYOUTS": "finetuning/README.md",
     "CLEANERS": "data.md",
     "FILTERS": "data.md",
     "TASKS": "data.md",

@@ -241,7 +241,7 @@ def test_speeches_become_conversations(one_play):
     assert {row.group for row in rows} == {PLAY}
     (genre,) = plays.genres()
     assert isinstance(genre, Row)
-    assert genre.record.label == "comedies"
+    assert genre.record.label == "comedy"
 
 
 def test_the_dialogues_are_there():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from firsthand.checkpoint import files, tidy, write_safetensors
-from firsthand.errors import UserError
+from firsthand.errors import DamagedError, UserError
 from firsthand.interop.families import FAMILIES, Family
 from firsthand.interop.families.full import Full, differences, in_full
 from firsthand.interop.families.halves import halves
