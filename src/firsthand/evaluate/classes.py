@@ -1,4 +1,4 @@
-"""How well a classifier does: accuracy, F1, who is taken for whom, and whether its probabilities can be believed."""
+"""Classes by their names: their numbers, how rows of them are shared out, and all figures of a classifier at once."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,10 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Logits = Float[Tensor, "rows classes"]
-Labels = Int[Tensor, "rows"]
-
-BINS = 10
+from firsthand.evaluate.report import accuracy, calibration, confusion, macro_f1, per_class
 
 
 def label_map(labels: Iterable[str]) -> dict[str, int]:
@@ -37,63 +34,31 @@ def stratified_split(labels: Sequence[Any], fractions: Sequence[float], generato
     return [sorted(side) for side in sides]
 
 
-def accuracy(logits: Logits, labels: Labels) -> float:
-    """The share of rows whose largest logit is that of their class."""
-    return float((logits.argmax(-1) == labels).double().mean())
+def report(
+    logits: Float[Tensor, "rows classes"],
+    labels: Int[Tensor, " rows"],
+    names: Sequence[str],
+    positive: str | None = None,
+) -> dict[str, Any]:
+    """Every figure of evaluate/report.py for classes called `names`. `positive`: the class a single F1 is asked of.
 
-
-def confusion(logits: Logits, labels: Labels) -> Int[Tensor, "classes classes"]:
-    """How many rows of class i were taken for class j, at [i, j]."""
-    classes = logits.shape[1]
-    return (labels * classes + logits.argmax(-1)).bincount(minlength=classes**2).view(classes, classes)
-
-
-def f1(logits: Logits, labels: Labels, positive: int) -> float:
-    """The harmonic mean of precision and recall of the class `positive`; 0 where it is neither there nor found."""
-    table = confusion(logits, labels)
-    return _f1(table, positive)
-
-
-def calibration(logits: Logits, labels: Labels, bins: int = BINS) -> list[dict[str, float]]:
-    """Rows in equal bins of the probability of the class that was chosen: mean `confidence`, `accuracy`, and `rows`.
-
-    (Guo et al. 2017, arXiv 1706.04599, section 2.) Empty bins are left out.
+    `majority`: the accuracy of always naming the most frequent class. `calibration`: a point for each bin with rows.
     """
-    sure, chosen = logits.double().softmax(-1).max(-1)
-    right = (chosen == labels).double()
-    place = (sure * bins).ceil().clamp(1, bins).long() - 1
-    return [
-        {"confidence": float(sure[here].mean()), "accuracy": float(right[here].mean()), "rows": int(here.sum())}
-        for number in range(bins)
-        if (here := place == number).any()
-    ]
-
-
-def expected_calibration_error(curve: Sequence[dict[str, float]]) -> float:
-    """The mean distance between confidence and accuracy over all rows (the same paper, equation 3)."""
-    rows = sum(point["rows"] for point in curve)
-    return sum(point["rows"] * abs(point["confidence"] - point["accuracy"]) for point in curve) / rows
-
-
-def report(logits: Logits, labels: Labels, names: Sequence[str], positive: str | None = None) -> dict[str, Any]:
-    """All of the above for classes called `names`. `positive`: the class that a single F1 is asked of."""
     table = confusion(logits, labels)
-    scores = {name: _f1(table, number) for number, name in enumerate(names)}
+    scores = {name: score.f1 for name, score in zip(names, per_class(logits, labels), strict=True)}
     curve = calibration(logits, labels)
+    points = zip(curve.confidence, curve.accuracy, curve.count, strict=True)
     found = {
         "rows": len(labels),
         "nats": float(torch.nn.functional.cross_entropy(logits, labels)),
         "accuracy": accuracy(logits, labels),
         "majority": float(table.sum(1).max() / table.sum()),
-        "macro_f1": sum(scores.values()) / len(scores),
+        "macro_f1": macro_f1(logits, labels),
         "f1": scores,
         "confusion": {"classes": list(names), "true_by_predicted": table.tolist()},
-        "expected_calibration_error": expected_calibration_error(curve),
-        "calibration": curve,
+        "expected_calibration_error": curve.error,
+        "calibration": [
+            {"confidence": sure, "accuracy": right, "rows": count} for sure, right, count in points if count
+        ],
     }
     return found | ({"positive": positive, "positive_f1": scores[positive]} if positive else {})
-
-
-def _f1(table: Int[Tensor, "classes classes"], positive: int) -> float:
-    both = float(table[positive].sum() + table[:, positive].sum())
-    return 2 * float(table[positive, positive]) / both if both else 0.0
