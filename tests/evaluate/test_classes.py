@@ -23,7 +23,7 @@ def test_figures_are_those_of_scikit_learn():
     assert found["majority"] == pytest.approx(LABELS.bincount().max().item() / 200)
     table = metrics.confusion_matrix(LABELS, predicted).tolist()
     assert found["confusion"] == {"classes": NAMES, "true_by_predicted": table}
-    assert found["nats"] == pytest.approx(metrics.log_loss(LABELS, LOGITS.softmax(-1)), rel=1e-5)
+    assert found["nats"] == pytest.approx(metrics.log_loss(LABELS, LOGITS.double().softmax(-1)), rel=1e-5)
 
 
 def test_the_curve_of_calibration_has_the_bins_with_rows():

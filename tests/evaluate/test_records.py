@@ -31,12 +31,12 @@ def test_every_kind_of_file_gives_the_same_records(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("x.jsonl", '{"a": 1}\n[1]', "line 2, is not an object"),
-        ("x.jsonl", '{"a": 1}\n{"a"', "line 2, is not JSON"),
-        ("x.jsonl", "[" * 100_000, "line 1, is not JSON"),
-        ("x.json", '{"a": 1}', "a list of objects"),
-        ("x.tsv", "a\tb\n1\n", "row 2, has 1 fields"),
-        ("x.csv", 'a,b\n"1,2\n', "as a table"),
+        ("x.jsonl", '{"a": 1}\n[1]', "line 2: it is no object"),
+        ("x.jsonl", '{"a": 1}\n{"a"', "line 2: it is not JSON"),
+        ("x.jsonl", "[" * 100_000, "line 1: it is nested"),
+        ("x.json", '{"a": 1}', "no list of objects"),
+        ("x.tsv", "a\tb\n1\n", "line 2: it has 1 cells"),
+        ("x.csv", 'a,b\n"1,2\n', "line 2: .* nothing after it"),
         ("x.txt", "a", "endings"),
         ("x.jsonl", "\n", "no records"),
     ],
@@ -45,6 +45,13 @@ def test_what_is_no_record(tmp_path, name, text, says):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=says):
         read(tmp_path / name)
+
+
+def test_the_first_line_names_the_fields_whatever_it_looks_like(tmp_path):
+    (tmp_path / "x.tsv").write_text("question\tanswer key\n1 + 1\t2\n")
+    (tmp_path / "y.tsv").write_text("a\tb\nspam\tx\nspam\ty\nspam\tz\n")
+    assert read(tmp_path / "x.tsv") == [{"question": "1 + 1", "answer key": "2"}]
+    assert [record["b"] for record in read(tmp_path / "y.tsv")] == ["x", "y", "z"]
 
 
 def test_damaged_files(tmp_path):

@@ -19,9 +19,15 @@ LARGEST = 1 << 30
 """Bytes of a .json file, which is read whole; .jsonl has no limit."""
 
 
-def rows(file: files.File) -> Iterator[Read]:
-    """The rows of `file`. UserError for what makes the whole file unreadable, DamagedError for a broken archive."""
-    yield from _READERS[file.format](file)
+def rows(file: files.File, named: bool = False) -> Iterator[Read]:
+    """The rows of `file`. UserError for what makes the whole file unreadable, DamagedError for a broken archive.
+
+    A table's first line names its fields where a layout has such names; with `named`, whatever they are.
+    """
+    if file.format in _TABLES:
+        yield from _table(file, named, **_TABLES[file.format])
+    else:
+        yield from _READERS[file.format](file)
 
 
 def _json_lines(file: files.File) -> Iterator[Read]:
@@ -85,16 +91,7 @@ def _object(value: Any) -> Mapping[str, Any] | UserError:
     return value if isinstance(value, dict) else UserError(f"it is no object but a {type(value).__name__}")
 
 
-def _tsv(file: files.File) -> Iterator[Read]:
-    """Tabs part the cells and quotes are plain characters, as the media type text/tab-separated-values has it."""
-    yield from _table(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def _csv(file: files.File) -> Iterator[Read]:
-    yield from _table(file, delimiter=",", quoting=csv.QUOTE_MINIMAL)
-
-
-def _table(file: files.File, **dialect: Any) -> Iterator[Read]:
+def _table(file: files.File, named: bool, **dialect: Any) -> Iterator[Read]:
     reader = csv.reader(io.StringIO(_text(file), newline=""), strict=True, **dialect)
     lines: list[tuple[str, list[str]]] = []
     begun = 1
@@ -106,7 +103,7 @@ def _table(file: files.File, **dialect: Any) -> Iterator[Read]:
     except csv.Error as error:
         raise UserError(f"{file.where}, line {begun}: {error}, so nothing after it can be read.") from None
     head = [cell.strip() for cell in lines[0][1]] if lines else []
-    if recognise([name.lower() for name in head]):
+    if named or recognise([name.lower() for name in head]):
         lines = lines[1:]
     else:
         head = _without_head(head, [cells for _, cells in lines])
@@ -161,7 +158,9 @@ def _text(file: files.File) -> str:
 _READERS: dict[str, Callable[[files.File], Iterator[Read]]] = {
     ".jsonl": _json_lines,
     ".json": _json,
-    ".tsv": _tsv,
-    ".csv": _csv,
     ".parquet": _parquet,
+}
+_TABLES: dict[str, dict[str, Any]] = {
+    ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},  # quotes are plain characters, as the media type has it
+    ".csv": {"delimiter": ",", "quoting": csv.QUOTE_MINIMAL},
 }
