@@ -13,9 +13,8 @@ from firsthand.data.records.schema import Labelled, Row, for_tuning
 from firsthand.data.records.sources import Reading, read
 from firsthand.data.rows import Packing
 from firsthand.errors import UserError
-from firsthand.experiments.tuning import with_marks
 from firsthand.tokens import TOKENIZERS
-from firsthand.tokens.chat import CHATML, ChatTemplate, Encoded
+from firsthand.tokens.chat import CHATML, END, START, ChatTemplate, Encoded
 
 LONGEST = 1024
 """Tokens of a row, where the model does not say."""
@@ -40,10 +39,10 @@ class Look:
 def template_of(model: str | None) -> tuple[ChatTemplate, int]:
     """The template that tuning would use with this model, and the row's length; without a model, ChatML over bytes."""
     if model is None:
-        return ChatTemplate(CHATML, with_marks(TOKENIZERS["byte"].train([]))), LONGEST
+        return ChatTemplate(CHATML, TOKENIZERS["byte"].train([], special_tokens=(START, END))), LONGEST
     found = opened.find(model)
     length = min(LONGEST, found.fields.get("context_length") or LONGEST)
-    return found.chat or ChatTemplate(CHATML, with_marks(found.tokenizer)), length
+    return found.chat or ChatTemplate(CHATML, found.tokenizer.extended((START, END))), length
 
 
 def look(source: str | list[str], model: str | None, limit: int, row_tokens: int | None = None) -> Look:

@@ -123,16 +123,7 @@ def _template(config: Config, found: Imported | None, train: Iterable[Messages])
         tokenizer = found.tokenizer
     else:
         tokenizer = tokenizer_maker(config)(message.content for messages in train for message in messages)
-    return ChatTemplate(CHATML, with_marks(tokenizer))
-
-
-def with_marks(tokenizer: Any) -> Tokenizer:
-    """The tokenizer with the marks of the built-in template, new ones behind its ids."""
-    names = [mark for mark in (START, END) if mark not in tokenizer.special_tokens]
-    tree = tokenizer.to_json()
-    flags = tree["added_tokens"][0]
-    new = [flags | {"id": tokenizer.vocab_size + i, "content": name} for i, name in enumerate(names)]
-    return tokens.of_json(tree | {"added_tokens": [*tree["added_tokens"], *new]})
+    return ChatTemplate(CHATML, tokenizer.extended((START, END)))
 
 
 def _fitted(
