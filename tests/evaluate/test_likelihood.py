@@ -89,7 +89,7 @@ def test_answers_that_cannot_be_scored():
 
 
 def test_pairs_are_encoded_as_one_text():
-    words = tokenizer()
+    words = tokenizer(special_tokens=("<|endoftext|>", "<|begin|>"))
     texts = [("To be, or not", " to be"), ("To be, or ", "not to"), ("", "that is"), ("   ", "not")]
     pairs = encode_pairs(words, texts)
     for (prompt, answer), (context, continuation) in zip(texts[:2], pairs[:2], strict=True):
@@ -97,3 +97,7 @@ def test_pairs_are_encoded_as_one_text():
     assert words.decode(pairs[1][1]) == " not to", "the space is the first token's"
     assert words.decode(pairs[2][1]) == "that is"
     assert pairs[2][0] == pairs[3][0] == [words.end_of_text]
+    words.begin = begin = words.special_tokens["<|begin|>"]
+    begun = encode_pairs(words, texts)
+    assert [answer for _, answer in begun] == [answer for _, answer in pairs]
+    assert [prompt for prompt, _ in begun] == [[begin, *prompt] for prompt, _ in pairs[:2]] + [[begin]] * 2

@@ -247,6 +247,17 @@ def test_scores_that_are_not_numbers_are_refused():
         next(generate(model, [[1]], 3))
 
 
+@pytest.mark.parametrize("settings", [{"temperature": 0.0}, {}, {"top_k": 9, "repetition_penalty": 1.5}])
+def test_rows_of_the_head_that_only_pad_it_are_never_drawn(settings):
+    """A text is that of the model without them, in a batch and after sliding."""
+    padded, plain = make(vocab_size=60, tied=True), make(vocab_size=40, tied=True)
+    weights = padded.state_dict()
+    plain.load_state_dict(weights | {"embedding.weight": weights["embedding.weight"][:40]})
+    _, expected = run(plain, PROMPTS, 30, **settings)
+    assert run(padded, PROMPTS, 30, vocab_size=40, **settings)[1] == expected
+    assert any(id >= 40 for step in run(padded, PROMPTS, 30, **settings)[1] for id in step)
+
+
 def test_a_cache_holds_no_more_than_is_needed():
     lengths = []
 

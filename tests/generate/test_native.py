@@ -158,6 +158,18 @@ def test_what_has_no_instruction_is_left_to_torch(fields, caplog):
 
 
 @compiled
+@pytest.mark.parametrize("rows", [1, FEW + 1])
+def test_rows_of_the_head_that_only_pad_it_are_never_drawn(rows):
+    model = make(60, tied=True)
+    prompts = [[number, 7, 3] for number in range(rows)]
+    expected = list(generate(model, prompts, 20, vocab_size=40))
+    native = pack(model, "fp32", engine="native")
+    assert list(generate(native, prompts, 20, vocab_size=40)) == expected
+    assert max(id for step in expected for id in step) < 40
+    assert any(id >= 40 for step in generate(native, prompts, 20) for id in step)
+
+
+@compiled
 def test_a_subclass_is_not_taken_for_its_parent():
     model = make()
     model.blocks[0].__class__ = type("Mine", (type(model.blocks[0]),), {})

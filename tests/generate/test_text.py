@@ -6,7 +6,7 @@ import torch
 from firsthand.errors import UserError
 from firsthand.generate.decode import generate
 from firsthand.generate.stream import Completion
-from firsthand.generate.text import complete, stream
+from firsthand.generate.text import begun, complete, stream
 from firsthand.model.make import build_model
 from firsthand.tokens import TOKENIZERS
 
@@ -68,6 +68,17 @@ def test_a_row_is_what_it_is_alone(characters):
     together = completions(stream(model, characters, prompts, 30, seed=2, temperature=0.9))
     for prompt, completion in zip(prompts, together, strict=True):
         assert completions(stream(model, characters, [prompt], 30, seed=2, temperature=0.9)) == [completion]
+
+
+def test_padded_rows_and_the_token_that_texts_begin_with(characters):
+    """What has no token is never drawn; what begins texts stands before a prompt and alone where it is empty."""
+    model = make(characters.vocab_size + 200)
+    [found] = completions(stream(model, characters, ["The"], 40))
+    assert found.text
+    assert begun(characters, [1, 2]) == [1, 2]
+    assert begun(characters, []) == [characters.end_of_text]
+    characters.begin = 3
+    assert (begun(characters, [1, 2]), begun(characters, [])) == ([3, 1, 2], [3])
 
 
 def test_stop_strings_end_one_row_and_say_so(characters):

@@ -12,6 +12,7 @@ from firsthand.evaluate.likelihood import Likelihood, Pair, encode_pairs, log_li
 from firsthand.evaluate.prompts import fill
 from firsthand.evaluate.task import Item, Loaded
 from firsthand.evaluate.write import Written, write
+from firsthand.generate.text import begun
 from firsthand.model.language_model import LanguageModel
 from firsthand.tokens import Tokenizer
 from firsthand.tokens.chat import ChatTemplate
@@ -121,7 +122,7 @@ def _texts(loaded: Loaded, asked: Asked) -> Iterator[Sample]:
     for some in _some(loaded.items):
         if asked.chat is None:
             prompts = [loaded.text(item) for item in some]
-            ids = [asked.tokenizer.encode(prompt) for prompt in prompts]
+            ids = [begun(asked.tokenizer, asked.tokenizer.encode(prompt)) for prompt in prompts]
         else:
             ids = [asked.chat.encode(loaded.messages(item), answer=True).ids for item in some]
             prompts = [asked.tokenizer.decode(row) for row in ids]

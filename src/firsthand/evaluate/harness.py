@@ -15,6 +15,7 @@ from firsthand.errors import UserError
 from firsthand.evaluate.likelihood import Pair, encode_pairs, log_likelihoods
 from firsthand.evaluate.write import write
 from firsthand.generate.packed import pack
+from firsthand.generate.text import begun
 from firsthand.model.language_model import LanguageModel
 from firsthand.tokens import Tokenizer
 from firsthand.tokens.chat import ChatTemplate
@@ -102,11 +103,11 @@ class Adapter:
     def _ids(self, context: str) -> list[int]:
         if self._rendered and context not in self._rendered:
             raise UserError("The harness changed a prompt after the chat template had made it. Leave out --chat.")
-        return self._rendered[context] if self._rendered else self.tokens.encode(context)
+        return self._rendered[context] if self._rendered else begun(self.tokens, self.tokens.encode(context))
 
     def _windows(self, ids: list[int]) -> list[Pair]:
         length = self.model.context_length
-        row = [self.tokens.end_of_text, *ids]  # what stands before ids[i] is row[i]
+        row = [*begun(self.tokens, []), *ids]  # what stands before ids[i] is row[i]
         ends = [(start, min(start + length, len(ids))) for start in range(0, len(ids), length)]
         return [(row[max(0, stop - length) : start + 1], ids[start:stop]) for start, stop in ends]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from firsthand.errors import UserError
 from firsthand.generate.decode import evaluating
+from firsthand.generate.text import begun
 from firsthand.model.language_model import LanguageModel
 from firsthand.tokens import Tokenizer
 from firsthand.tokens.fast import encode_all
@@ -39,13 +40,13 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list
     """The ids of prompts and continuations, which are encoded as one text and cut where the prompt's ids end.
 
     Spaces at a prompt's end go over to the continuation, whose first token they belong to (the rule of
-    lm-evaluation-harness). A prompt without tokens is the mark at which texts begin.
+    lm-evaluation-harness). Each prompt begins as a text does (`begun`), so none is empty.
     """
     moved = [(prompt.rstrip(), prompt[len(prompt.rstrip()) :] + text) for prompt, text in pairs]
     prompts = [ids.tolist() for ids in encode_all(tokenizer, (prompt for prompt, _ in moved))]
     wholes = [ids.tolist() for ids in encode_all(tokenizer, (prompt + text for prompt, text in moved))]
-    begin = [tokenizer.end_of_text]
-    return [(prompt or begin, whole[len(prompt) :]) for prompt, whole in zip(prompts, wholes, strict=True)]
+    both = zip(prompts, wholes, strict=True)
+    return [(begun(tokenizer, prompt), whole[len(prompt) :]) for prompt, whole in both]
 
 
 def log_likelihoods(

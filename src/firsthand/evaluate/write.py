@@ -47,9 +47,14 @@ def write(
             f"{model.context_length}. Set max_tokens to less, for example {max(1, model.context_length // 2)}."
         )
     ends = [tokenizer.end_of_text, *stop_ids]
-    begin = [tokenizer.end_of_text]
     rows = generate(
-        model, [(ids or begin)[-room:] for ids in prompts], max_tokens, seed=seed, stop_ids=ends, **sampling
+        model,
+        [ids[-room:] for ids in prompts],
+        max_tokens,
+        seed=seed,
+        stop_ids=ends,
+        vocab_size=tokenizer.vocab_size,
+        **sampling,
     )
     streams = [TextStream(tokenizer, stop) for _ in prompts]
     texts, tokens = [""] * len(prompts), [0] * len(prompts)

@@ -128,7 +128,14 @@ class Conversation:
         room = min(self._max_tokens, self.context_length - len(ids))
         before, begun = self.memory.read, time.perf_counter()
         rows = generate(
-            self._model, [ids], room, seed=self.seed, stop_ids=self._stop_ids, memory=self.memory, **self.sampling
+            self._model,
+            [ids],
+            room,
+            seed=self.seed,
+            stop_ids=self._stop_ids,
+            memory=self.memory,
+            vocab_size=self._template.tokenizer.vocab_size,
+            **self.sampling,
         )
         stream, text, first, now = TextStream(self._template.tokenizer, self._stop), "", begun, begun
         try:

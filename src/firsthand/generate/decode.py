@@ -33,6 +33,7 @@ def generate(
     stop_ids: Collection[int] = (),
     sequences: Sequence[int] | None = None,
     memory: Memory | None = None,
+    vocab_size: int | None = None,
     **sampling: Unpack[Sampling],
 ) -> "Generation":
     """Continue every prompt by up to `max_tokens` tokens, all at once, token by token.
@@ -48,12 +49,15 @@ def generate(
     A prompt longer than the context keeps its last part (`dropped`). A text that outgrows the context goes on from
     its last half (`slid`): the model reads that half anew, from position 0, and forgets what came before.
 
+    With a `vocab_size`, only ids below it are drawn: the rows of a model's head from there on, which only pad it, have
+    no token.
+
     With a `memory`, of one prompt, tokens at its beginning that the call before has read are not computed again.
 
     Raises UserError for a setting out of its range, a prompt without tokens, an id outside the vocabulary, and a
     model whose scores are not numbers.
     """
-    return Generation(model, prompts, max_tokens, seed, stop_ids, sequences, sampling, memory)
+    return Generation(model, prompts, max_tokens, seed, stop_ids, sequences, sampling, memory, vocab_size)
 
 
 class Generation(Iterator[list[int | None]]):
@@ -74,6 +78,7 @@ class Generation(Iterator[list[int | None]]):
         sequences: Sequence[int] | None,
         sampling: Sampling,
         memory: Memory | None = None,
+        vocab_size: int | None = None,
     ) -> None:
         check(max_tokens=max_tokens, **sampling)
         for number, prompt in enumerate(prompts, 1):
@@ -109,6 +114,7 @@ class Generation(Iterator[list[int | None]]):
         self._last: list[int]
         self._written: Rows | None = None
         self._memory = memory
+        self._vocab_size = model.vocab_size if vocab_size is None else vocab_size
 
     def stop(self, row: int) -> None:
         """The caller has seen enough of this row."""
@@ -121,7 +127,7 @@ class Generation(Iterator[list[int | None]]):
         with evaluating(self._model):
             # a full cache is also how everything begins
             logits = self._prefill() if self._column == self._capacity else self._step()
-        ids = self._draw(logits.to(self._draw_device))
+        ids = self._draw(logits[:, : self._vocab_size].to(self._draw_device))
         self._last = ids.tolist()
         return self._record(self._last)
 
@@ -146,6 +152,7 @@ class Generation(Iterator[list[int | None]]):
             self._seen = torch.zeros((len(windows), self._model.vocab_size), dtype=torch.bool, device=self._draw_device)
             for seen, row in zip(self._seen, self._rows, strict=True):
                 seen[self.ids[row]] = True
+            self._seen = self._seen[:, : self._vocab_size]
         ids = torch.tensor([[0] * (width - len(window)) + window for window in windows], device=self._device)
         self._model.check(ids)
         logits = self._forward(ids[:, self._column :])

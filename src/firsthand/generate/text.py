@@ -12,6 +12,13 @@ from firsthand.tokens.chat import ChatTemplate
 from firsthand.types import Message
 
 
+def begun(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
+    """The ids of a text after the token that texts begin with, if the tokenizer has one (`begin`); otherwise a text
+    without ids starts from the end of one, where in training a new one began."""
+    begin = getattr(tokenizer, "begin", None)  # only some tokenizers from elsewhere have one
+    return [*([] if begin is None else [begin]), *ids] or [tokenizer.end_of_text]
+
+
 def stream(
     model: LanguageModel,
     tokenizer: Tokenizer,
@@ -24,15 +31,13 @@ def stream(
 ) -> Iterator[Piece]:
     """Continue all prompts at once and give back text as soon as it is certain (see `TextStream`).
 
-    A prompt comes after the token that texts begin with, if the tokenizer has one (`begin`); otherwise an empty prompt
-    starts from the end of a text, where in training a new one began. A row ends at the tokenizer's end of text, before
-    a string of `stop`, or after `max_tokens`. The other settings are those of `generate`.
+    A prompt comes after the token that texts begin with (see `begun`). A row ends at the tokenizer's end of text,
+    before a string of `stop`, or after `max_tokens`. The other settings are those of `generate`.
     Raises UserError where `generate`, `TextStream` and the tokenizer do.
     """
-    begin = getattr(tokenizer, "begin", None)  # only some tokenizers from elsewhere have one
-    before = [] if begin is None else [begin]
-    ids = [before + tokenizer.encode(prompt) or [tokenizer.end_of_text] for prompt in prompts]
-    rows = generate(model, ids, max_tokens, seed=seed, stop_ids=[tokenizer.end_of_text], **sampling)
+    ids = [begun(tokenizer, tokenizer.encode(prompt)) for prompt in prompts]
+    ends, size = [tokenizer.end_of_text], tokenizer.vocab_size
+    rows = generate(model, ids, max_tokens, seed=seed, stop_ids=ends, vocab_size=size, **sampling)
     texts = [TextStream(tokenizer, stop) for _ in prompts]
     written = [""] * len(prompts)
     unknown = getattr(tokenizer, "unknown", -1)  # only some kinds have one
@@ -89,5 +94,6 @@ def answer(
     ids = template.encode(messages, answer=True).ids
     stop_ids = {*template.stop_ids, tokenizer.end_of_text}
     text = TextStream(tokenizer)
-    steps = generate(model, [ids], max_tokens, seed=seed, stop_ids=stop_ids, **sampling)
+    size = tokenizer.vocab_size
+    steps = generate(model, [ids], max_tokens, seed=seed, stop_ids=stop_ids, vocab_size=size, **sampling)
     return "".join(text.push(id) for step in steps for id in step if id is not None) + text.finish()
