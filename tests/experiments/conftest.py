@@ -1,4 +1,4 @@
-"""Runs that were never trained: folders with made-up but plausible figures."""
+"""Runs that were never trained: folders with made-up but plausible figures. And a recipe for one that is."""
 
 import json
 import math
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+
+from .small_run import LINES, RECIPE
 
 CONFIG = "run:\n  name: {name}\ntrain:\n  seed: 0\n  optimizer:\n    part: muon\n    lr: {lr}\n"
 
@@ -32,3 +35,17 @@ def write_run(folder: Path, steps: int = 400, lr: float = 0.02, tail: str = "") 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., Path]:
     return write_run
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("".join(LINES) * 6, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def recipe(tmp_path, text):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(RECIPE | {"data": RECIPE["data"] | {"source": str(text)}}))
+    return path

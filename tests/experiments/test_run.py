@@ -1,8 +1,7 @@
-"""A run as a user has it: its folder, resuming, stopping, and every mistake told in one paragraph."""
+"""A run as a user has it: its folder, and every mistake told in one paragraph."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -10,49 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 import firsthand
-from firsthand import config
-from firsthand.errors import DamagedError, Stopped, UserError
+from firsthand.errors import DamagedError, UserError
 from firsthand.experiments.run import execute
-from firsthand.experiments.watch import Silent
 
-RECIPE = {
-    "data": {"validation": "tail:0.1", "batch_tokens": 128, "deduplicate": "none"},
-    "tokenizer": {"part": "char"},
-    "model": {"n_layers": 2, "d_model": 32, "n_heads": 2, "context_length": 16, "dropout": 0.1},
-    "train": {"steps": 12, "microbatches": 2, "save_every": 1, "log_every": 1, "evaluate_every": 6, "threads": 1},
-}
-LINES = [
-    f"the {a} {b} {c}.\n"
-    for a in ("king", "queen", "fool")
-    for b in ("sees", "loves", "fears")
-    for c in ("night", "war", "day")
-]
-
-
-@pytest.fixture
-def text(tmp_path):
-    path = tmp_path / "text.txt"
-    path.write_text("".join(LINES) * 6, encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def recipe(tmp_path, text):
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(RECIPE | {"data": RECIPE["data"] | {"source": str(text)}}))
-    return path
-
-
-def tree(recipe, *settings):
-    return config.load(recipe, [f"run.dir={recipe.parent / 'run'}", *settings])
-
-
-def weights(folder):
-    model, _ = firsthand.load(folder)
-    return dict(model.named_parameters())
+from .small_run import LINES, tree
 
 
 def test_a_run_leaves_plain_files_and_loads(recipe, tmp_path):
@@ -86,106 +48,6 @@ def test_the_validation_loss_is_that_of_the_whole_held_out_text(recipe, tmp_path
     assert summary["validation_loss"] == pytest.approx(nats / (len(ids) - 1), rel=1e-5)
     bits = nats / torch.log(torch.tensor(2.0)).item() / len(held_out.encode())
     assert summary["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
-
-
-@pytest.mark.parametrize("stop", [1, 5, 11])
-def test_r01_stopped_and_resumed_is_bit_equal(recipe, tmp_path, stop):
-    whole = execute(tree(recipe, f"run.dir={tmp_path / 'whole'}"))
-
-    class StopAt(Silent):
-        def step(self, line, fraction):
-            if line["step"] == stop:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(Stopped, match="--resume"):
-        execute(tree(recipe), show=StopAt())
-    status = json.loads((tmp_path / "run" / "status.json").read_text())
-    assert status["state"] == "stopped"
-    resumed = execute(tree(recipe), resume=True)
-    assert resumed["validation_loss"] == whole["validation_loss"]
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "run")[name]), name
-    losses = [
-        [json.loads(line).get("loss") for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
-        for run in ("whole", "run")
-    ]
-    assert [loss for loss in losses[0] if loss] == [loss for loss in losses[1] if loss]
-
-
-KILLED = """
-import os, signal, sys
-from firsthand import config
-from firsthand.experiments.run import execute
-from firsthand.experiments.watch import Silent, Watch
-
-class KillAt(Silent):
-    def step(self, line, fraction):
-        if line["step"] == int(sys.argv[3]):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-execute(config.load(sys.argv[1], ["run.dir=" + sys.argv[2]]), resume=True, show=KillAt())
-"""
-
-
-def test_r05_killed_again_and_again_and_resumed_is_bit_equal(recipe, tmp_path):
-    execute(tree(recipe, f"run.dir={tmp_path / 'whole'}"))
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for step in (3, 4, 9):
-        command = [sys.executable, "-c", KILLED, str(recipe), str(tmp_path / "run"), str(step)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-    execute(tree(recipe), resume=True)
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "run")[name]), name
-
-
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(recipe, tmp_path):
-    whole = execute(tree(recipe, f"run.dir={tmp_path / 'whole'}"))
-    execute(tree(recipe, "train.steps=8"))
-    newest = tmp_path / "run" / "checkpoints" / "step-000000008" / "model.safetensors"
-    content = bytearray(newest.read_bytes())
-    content[-5] ^= 1
-    newest.write_bytes(content)
-    notes = []
-
-    class Notes(Silent):
-        def note(self, text):
-            notes.append(text)
-
-    # the schedule of the first eight steps was another one, so only that it goes on from step 7 is checked
-    again = execute(tree(recipe), resume=True, show=Notes())
-    assert again["steps"] == whole["steps"]
-    assert any("step-000000008" in note for note in notes)
-    assert "continuing after step 7" in notes
-
-
-def test_nothing_starts_anew_when_every_checkpoint_is_damaged(recipe, tmp_path):
-    execute(tree(recipe, "train.steps=3"))
-    for manifest in (tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"):
-        manifest.write_text("{}")
-    with pytest.raises(DamagedError, match="--fresh"):
-        execute(tree(recipe), resume=True)
-
-
-def test_an_existing_run_is_not_overwritten_by_accident(recipe, tmp_path):
-    execute(tree(recipe, "train.steps=2"))
-    with pytest.raises(UserError, match="--resume"):
-        execute(tree(recipe))
-    execute(tree(recipe, "train.steps=2"), fresh=True)
-    assert (tmp_path / "run.old-1" / "checkpoints").is_dir()
-
-
-def test_resuming_another_experiment_is_refused(recipe):
-    execute(tree(recipe, "train.steps=2"))
-    with pytest.raises(UserError, match="another 'model'"):
-        execute(tree(recipe, "model.n_layers=3"), resume=True)
-    with pytest.raises(UserError, match=r"train\.seed"):
-        execute(tree(recipe, "train.seed=7"), resume=True)
-
-
-def test_resuming_with_a_longer_budget_goes_on(recipe):
-    execute(tree(recipe, "train.steps=4"))
-    assert execute(tree(recipe, "train.steps=6"), resume=True)["steps"] == 6
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another(recipe, tmp_path):
@@ -262,21 +124,6 @@ def test_a_prepared_folder_is_a_source(recipe, tmp_path):
     summary = execute(tree(recipe, f"data.source={tmp_path / 'prepared'}", "data.validation=documents:0.2"))
     assert summary["steps"] == 12
     assert json.loads((tmp_path / "run" / "data" / "summary.json").read_text())["validation_documents"]
-
-
-def test_a_resumed_run_computes_as_it_began(recipe, tmp_path):
-    """Whatever a probe would find now: the folder says how."""
-    execute(tree(recipe, "train.steps=2"))
-    path = tmp_path / "run" / "environment.json"
-    environment = json.loads(path.read_text())
-    assert environment["choices"]["precision"] == environment["precision"]
-    other = {"fp32": "bf16", "bf16": "fp32"}[environment["precision"]]
-    path.write_text(json.dumps(environment | {"choices": environment["choices"] | {"precision": other}}))
-    assert execute(tree(recipe, "train.steps=4"), resume=True)["precision"] == other
-    assert (
-        execute(tree(recipe, "train.steps=6", f"train.precision={environment['precision']}"), resume=True)["precision"]
-        == environment["precision"]
-    )
 
 
 LIGHT = """

@@ -3,6 +3,10 @@
 import pytest
 import torch
 
+from firsthand.adapt.attach import attach
+from firsthand.adapt.freeze import freeze
+from firsthand.adapt.lora import LoRA
+from firsthand.adapt.nf4 import NF4
 from firsthand.model.count import (
     count,
     count_blocks,
@@ -51,6 +55,35 @@ def test_operations_are_those_that_torch_counts(monkeypatch):
         model(torch.zeros(2, 24, dtype=torch.long))
     half_square = 3 * 2 * 32 * 24
     assert counter.get_total_flops() / 48 == flops_per_token(model) / 3 + half_square
+
+
+@pytest.mark.parametrize("quantizer", [None, NF4()])
+def test_operations_where_only_adapters_learn_are_those_that_torch_counts(quantizer, monkeypatch):
+    """Frozen matrices have no gradient of their own. Torch also leaves out that of the first layer's inputs."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    monkeypatch.setattr("firsthand.ops.attention.choose", lambda *_: "product")
+    model = build_model(SMALL, 50)
+    attach(model, LoRA(rank=4), quantizer)
+    freeze(model, "adapter")
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(2, 24, dtype=torch.long)).sum().backward()
+    half_square, first_inputs = 3 * 6 * 32 * 24, 3 * 2 * (32 * 32 + 4 * 32)
+    gains = 6 * 2 * 32  # the gradients of the norms are written by hand, and are products too
+    own = 3 * 4 * 2 * 4 * 32
+    matrices = 3 * (4 * 32 * 32 + 2 * 32 * 128) + 50 * 32 + own
+    assert flops_per_token(model) == 4 * matrices + 2 * own + half_square
+    if quantizer is None:  # the product with a quantized weight is a function of its own, whose backward is not seen
+        assert counter.get_total_flops() / 48 == flops_per_token(model) + half_square - first_inputs + gains
+
+
+def test_nothing_goes_back_beyond_the_first_layer_that_learns():
+    model = build_model({**SMALL, "tied": False}, 50)
+    freeze(model, "last_block")
+    block, head, mixing = 4 * 32 * 32 + 2 * 32 * 128, 50 * 32, 2 * 32 * 24
+    assert flops_per_token(model) == 2 * (2 * block + 2 * mixing / 2) + 6 * block + 3 * mixing + 6 * head
+    freeze(model, "head")
+    assert flops_per_token(model) == 3 * (2 * block + mixing) + 4 * head
 
 
 def test_a_mixer_that_says_nothing_costs_its_matrices():

@@ -60,7 +60,7 @@ def count(
 def count_blocks(fields: dict[str, Any], files: bool = True) -> tuple[int, float]:
     """Of the blocks alone, whatever the vocabulary: matrix weights that a token meets, operations to train on it."""
     with _imagined(fields, 1, files) as model:
-        return hidden_weights(model) - idle_parameters(model), _blocks_flops(model)
+        return hidden_weights(model) - idle_parameters(model), _blocks_flops(model)[0]
 
 
 @contextmanager
@@ -87,14 +87,17 @@ def count_parameters(model: LanguageModel) -> dict[str, int]:
 
 
 def flops_per_token(model: LanguageModel) -> float:
-    """Floating-point operations of forward and backward for one token at full context: 6·N + 3·M.
+    """Floating-point operations of forward and backward for one token at full context: 6·N + 3·M where all learns.
 
     N counts the weights of every matrix that the token is multiplied with, the head included and the embedding not: two
-    operations forward, four backward. M is what the mixers do beside their matrices; for causal attention that is
+    operations forward, two backward for the matrix's input, and two for its own gradient, which only a matrix that
+    learns has. M is what the mixers do beside their matrices; for causal attention that is
     2 · n_heads · d_head · context_length a layer (a query meets half the context on average), which makes the usual
-    6·N + 6·n_layers·d_model·context_length.
+    6·N + 6·n_layers·d_model·context_length. Nothing goes back beyond the first layer in which something learns.
     """
-    return _blocks_flops(model) + 6.0 * model.vocab_size * model.embedding.embedding_dim
+    blocks, back = _blocks_flops(model)
+    head = model.head_weight
+    return blocks + head.numel() * (2.0 + 2.0 * back + 2.0 * head.requires_grad)
 
 
 def hidden_weights(model: LanguageModel) -> int:
@@ -119,10 +122,39 @@ def _idle(ffn: nn.Module | Tensor | None) -> int:
     return sum(parameter.numel() for parameter in ffn.parameters()) - int(active())
 
 
-def _blocks_flops(model: LanguageModel) -> float:
+def _blocks_flops(model: LanguageModel) -> tuple[float, bool]:
+    """Of the blocks: their operations, and whether gradients go back through the last of them."""
+    inner = ("blocks.", "norm.", "unembedding.")
+    back = any(p.requires_grad for name, p in model.named_parameters() if not name.startswith(inner))
     blocks: Iterable[Any] = model.blocks
-    mixing: float = sum(block.mixing_flops(model.context_length) for block in blocks)
-    return 6.0 * (hidden_weights(model) - idle_parameters(model)) + 3.0 * mixing
+    matrices = list(_matrices(model))
+    total = 0.0
+    for number, block in enumerate(blocks):
+        back = back or any(p.requires_grad for p in block.parameters())
+        met = sum(size for where, size, _ in matrices if where == number) - _idle(block.ffn)
+        learning = sum(size for where, size, learns in matrices if where == number and learns)
+        if block.ffn is not None and any(p.requires_grad for p in block.ffn.parameters()):
+            learning -= _idle(block.ffn)
+        total += 2.0 * met * (1 + back) + 2.0 * learning + block.mixing_flops(model.context_length) * (1.0 + 2.0 * back)
+    return total, back
+
+
+def _matrices(model: LanguageModel) -> Iterator[tuple[int, int, bool]]:
+    """Of each matrix in the blocks: the number of its block, its size, and whether it learns.
+
+    With those that adapters bring (`own`), and those that are no parameter because they are quantized.
+    """
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    parts = {name: part for name, part in model.named_modules() if name.startswith("blocks.")}
+    for name, p in model.named_parameters():
+        place, _, last = name.rpartition(".")
+        known = last.endswith("weight") or last in getattr(parts.get(place), "own", ())
+        if name.startswith("blocks.") and known and p.ndim >= 2 and id(p) not in tables:
+            yield int(name.split(".")[1]), p.numel(), p.requires_grad
+    for name, part in parts.items():
+        size: Any = getattr(part, "out_features", None)
+        if size is not None and "weight" not in part._parameters:
+            yield int(name.split(".")[1]), size * part.in_features, False
 
 
 def _activations_of_many(model: LanguageModel, rows: int, precision: torch.dtype) -> int:

@@ -17,7 +17,7 @@ from firsthand.errors import UserError
 from firsthand.tokens import file
 from firsthand.tokens.additions import ENDS
 from firsthand.tokens.split import Split
-from firsthand.tokens.splits import split_of
+from firsthand.tokens.splits import CHARACTERS, WHOLE, split_of
 
 END_OF_TEXT = "<|endoftext|>"
 DEFAULT_SIZE = 8192
@@ -47,8 +47,9 @@ def special_names(names: Iterable[str], split: Split) -> list[str]:
     A name that the split would keep whole could be learnt as an ordinary token; one that it cuts never can.
     """
     names = list(names)
+    cut = CHARACTERS if split is WHOLE else split  # the tokens of what is not cut are single bytes
     for name in names:
-        if len(split.pieces(name)) < 2 or not file.storable(name):
+        if len(cut.pieces(name)) < 2 or not file.storable(name):
             raise UserError(
                 f"{name!r} cannot be a special token, because ordinary text could produce it. "
                 f"Give it a name with brackets, such as <|name|>."
