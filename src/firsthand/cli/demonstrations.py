@@ -27,7 +27,14 @@ HEADS = {
 
 
 def demonstrate(
-    what: str, seconds: float, out: Path, data: str | None, models: list[str], seeds: int, json: bool
+    what: str,
+    seconds: float,
+    out: Path,
+    data: str | None,
+    models: list[str],
+    seeds: int,
+    epochs: float | None,
+    json: bool,
 ) -> None:
     """Run the demonstration `what` and show its table."""
     from firsthand import config
@@ -37,19 +44,20 @@ def demonstrate(
     if what == "dialogue" and (data or models):
         raise UserError("Our own GPT speaks as the plays' characters: leave out --data and --model.")
     recipe = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={out / 'pretrained'}"])
+    more = [f"train.epochs={epochs}"] if epochs else []
     with Display(title=f"demo {what}", json=json) as display:
         own = pretrained(recipe, display)
         if what == "classes":
             from firsthand.experiments.demonstrations.classes import FULL, LORA, run_classes
 
             contestants = [Contestant(OWN, own, FULL), *(Contestant(f"{name} + LoRA", name, LORA) for name in models)]
-            outcome = run_classes(data or "genres", contestants, seeds, out, display)
+            outcome = run_classes(data or "genres", contestants, seeds, out, display, more)
         else:
             from firsthand.experiments.demonstrations.answers import FULL, LORA, run_answers
 
             contestants = [Contestant(OWN, own, FULL), *(Contestant(f"{name} + LoRA", name, LORA) for name in models)]
             source = data or ("shakespeare" if what == "dialogue" else "dialogues")
-            outcome = run_answers(source, contestants, _general(Path(own)), seeds, out, display)
+            outcome = run_answers(source, contestants, _general(Path(own)), seeds, out, display, more)
     if json:
         emit(outcome)
         return
