@@ -154,3 +154,94 @@ def tiktoken_of():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def families(plays, many_scripts):
+    """tokenizer.json as four families lay it out, with small vocabularies of our own training, by name."""
+    texts = [plays[0], "".join(SNIPPETS), many_scripts[0][:20_000], "e\u0301 a\u0308\u0323 각 "]
+    trained = {split: TOKENIZERS["bpe"].train(texts, 1200, split=split).to_json() for split in ("gpt2", "cl100k")}
+    return {name: FAMILIES[name](trained) for name in FAMILIES}
+
+
+def _family(made, specials, first=False, **fields):
+    """A tree with the special tokens after the others, or `first`."""
+    shift = len(specials) if first else 0
+    vocab = {token: id + shift for token, id in made["model"]["vocab"].items()}
+    start = 0 if first else len(vocab)
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    added = [
+        {"id": start + i, "content": name, **flags, "special": special} for i, (name, special) in enumerate(specials)
+    ]
+    model = {**made["model"], "vocab": vocab, **fields.pop("model", {})}
+    return made | {"added_tokens": added, "model": model} | fields
+
+
+def _byte_level(use_regex=True, **fields):
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex} | fields
+
+
+def _cut(pattern):
+    cut = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    return {"type": "Sequence", "pretokenizers": [cut, _byte_level(False)]}
+
+
+CASES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def _gpt2(trained):
+    """Of 2019: no type, no use_regex, empty texts for nothing, special tokens in the vocabulary too."""
+    tree = _family(trained["gpt2"], [(END, True)], model={"continuing_subword_prefix": "", "end_of_word_suffix": ""})
+    del tree["model"]["type"], tree["model"]["ignore_merges"], tree["model"]["byte_fallback"]
+    tree["model"]["vocab"][END] = tree["added_tokens"][0]["id"]
+    plain = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    return tree | {"pre_tokenizer": plain, "post_processor": {**plain, "trim_offsets": False}, "decoder": plain}
+
+
+def _smollm(trained):
+    """Special tokens first, in the vocabulary too; six control characters have no token."""
+    specials = [(END, True), ("<|im_start|>", True), ("<|im_end|>", True), ("<repo_name>", True)]
+    digits = {"type": "Digits", "individual_digits": True}
+    tree = _family(
+        trained["gpt2"], specials, True, pre_tokenizer={"type": "Sequence", "pretokenizers": [digits, _byte_level()]}
+    )
+    kept = [token for token in tree["model"]["vocab"] if token not in "ĄĆēĔĖĝ"]
+    ids = {token: id for id, token in enumerate([*(name for name, _ in specials), *kept])}
+    parts = [merge.split(" ") for merge in tree["model"]["merges"]]
+    merges = [f"{first} {second}" for first, second in parts if {first, second, first + second} <= ids.keys()]
+    return tree | {"model": {**tree["model"], "vocab": ids, "merges": merges}}
+
+
+def _llama3(trained):
+    """Whole pieces before merges, all ways to make a token among the merges, and a token that begins every text."""
+    names = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
+    tree = _family(trained["cl100k"], [(name, True) for name in names], model={"ignore_merges": True})
+    vocab = tree["model"]["vocab"]
+    tree["model"]["merges"] = [
+        [token[:cut], token[cut:]]
+        for token in vocab
+        for cut in range(1, len(token))
+        if token[:cut] in vocab and token[cut:] in vocab
+    ]
+    begin = {"SpecialToken": {"id": names[0], "type_id": 0}}
+    text = [{"Sequence": {"id": name, "type_id": type}} for type, name in enumerate("AB")]
+    template = {
+        "type": "TemplateProcessing",
+        "single": [begin, text[0]],
+        "pair": [begin, text[0], begin, text[1]],
+        "special_tokens": {names[0]: {"id": names[0], "ids": [len(vocab)], "tokens": [names[0]]}},
+    }
+    post = {"type": "Sequence", "processors": [_byte_level(), template]}
+    return tree | {"pre_tokenizer": _cut(CASES + r"\p{N}{1,3}" + REST), "post_processor": post}
+
+
+def _qwen(trained):
+    """Characters composed first; added tokens that are not special."""
+    specials = [(END, True), ("<|im_start|>", True), ("<|im_end|>", True), ("<tool_call>", False), ("<think>", False)]
+    specials.append(("</think>", False))
+    tree = _family(trained["cl100k"], specials, normalizer={"type": "NFC"})
+    return tree | {"pre_tokenizer": _cut(CASES + r"\p{N}" + REST), "post_processor": _byte_level()}
+
+
+FAMILIES = {"gpt2": _gpt2, "smollm": _smollm, "llama3": _llama3, "qwen": _qwen}

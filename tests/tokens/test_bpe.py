@@ -186,7 +186,18 @@ def test_a_file_that_hugging_face_trained_is_read(tmp_path, plays):
 
 @pytest.mark.parametrize(
     "merges",
-    [["a"], ["a b", "a b"], ["ab c"], ["a zz"], [["a", "b", "c"]], [["a", 1]], ["a  b"], 7, [None], ["b a", "a b"]],
+    [
+        ["a"],
+        ["a b", "a b"],
+        ["ab c"],
+        ["a zz"],
+        [["a", "b", "c"]],
+        [["a", 1]],
+        ["a  b"],
+        7,
+        [None],
+        ["a <|endoftext|>"],
+    ],
 )
 def test_merges_that_make_no_sense_are_refused(merges):
     tree = BPETokenizer.of_merges([(64, 65), (65, 64)]).to_json()

@@ -182,3 +182,23 @@ def test_training_is_the_same_for_any_cut_into_texts_and_takes_an_iterator(kind,
     assert fingerprint(made) == fingerprint(TOKENIZERS[kind].train([text], size))
     if kind in ("char", "byte"):
         assert fingerprint(made) == fingerprint(TOKENIZERS[kind].train(reversed(lines), size))
+
+
+def test_special_tokens_can_be_added_later(trained, tmp_path):
+    more = trained.extended(["<|im_start|>", END, "<|im_end|>", "<|im_start|>"])
+    assert more.special_tokens == trained.special_tokens | {
+        "<|im_start|>": trained.vocab_size,
+        "<|im_end|>": trained.vocab_size + 1,
+    }
+    assert more.vocab_size == trained.vocab_size + 2 == len(more.tokens)
+    assert more.decode([more.vocab_size - 1]) == "<|im_end|>"
+    text = "to be <|im_start|> or not"
+    assert more.encode(text) == trained.encode(text)
+    assert "<|im_end|>" not in trained.special_tokens
+    more.save(tmp_path)
+    assert load(tmp_path).to_json() == more.to_json()
+    assert fingerprint(load(tmp_path)) == fingerprint(more) != fingerprint(trained)
+    for name in ("x", "", "\ud800<|>"):
+        with pytest.raises(UserError, match="cannot be a special token"):
+            trained.extended([name])
+    assert trained.extended([]).to_json() == trained.to_json()

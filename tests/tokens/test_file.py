@@ -31,7 +31,7 @@ def _vocab(**changes):
 
 
 HOSTILE = {
-    "another normalizer": _with({"type": "NFC"}, "normalizer"),
+    "another normalizer": _with({"type": "Lowercase"}, "normalizer"),
     "a pattern that explodes": _with(EVIL, "pre_tokenizer"),
     "patterns in a sequence": _with({"type": "Sequence", "pretokenizers": [EVIL, EVIL]}, "pre_tokenizer"),
     "a pre-tokenizer of the wrong type": _with(7, "pre_tokenizer"),
@@ -41,7 +41,6 @@ HOSTILE = {
     "padding": _with({"strategy": "BatchLongest"}, "padding"),
     "another model": _with("Unigram", "model", "type"),
     "a model's type that is a list": _with(["BPE"], "model", "type"),
-    "merges skipped": _with(True, "model", "ignore_merges"),
     "dropout": _with(0.1, "model", "dropout"),
     "bytes as a fallback": _with(True, "model", "byte_fallback"),
     "no vocabulary": _with(None, "model", "vocab"),
@@ -58,14 +57,12 @@ HOSTILE = {
     "a token that is too long": _vocab(**{"a" * 5000: 259}),
     "an empty token": _vocab(**{"": 259}),
     "a token that no file can hold": _vocab(**{"\ud800": 259}),
-    "a byte missing": _with({k: v for k, v in BPE["model"]["vocab"].items() if k != "Ġ"}, "model", "vocab"),
     "a merge of unknown tokens": _with(["q zz"], "model", "merges"),
     "a merge that eats itself": _with(["a b", "ab ab"], "model", "merges"),
     "merges that are text": _with("a b", "model", "merges"),
     "added tokens that are a number": _with(3, "added_tokens"),
     "an added token that is a text": _with(["<|x|>"], "added_tokens"),
     "an added token without a content": _with([{"id": 258, "special": True}], "added_tokens"),
-    "an added token that text matches": _with([{"id": 258, "content": "the", "special": False}], "added_tokens"),
     "an added token with two ids": _with([{"id": 258, "content": "ab", "special": True}], "added_tokens"),
     "an added token with a list as id": _with([{"id": [1], "content": "<|x|>", "special": True}], "added_tokens"),
     "no model": {"version": "1.0"},

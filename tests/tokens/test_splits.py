@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from firsthand.tokens.splits import CHARACTERS, CL100K, GPT2, WHITE, WHOLE, WORDPIECE, WORDS, split_of
+from firsthand.tokens.splits import CHARACTERS, CL100K, GPT2, QWEN2, SMOLLM, WHITE, WHOLE, WORDPIECE, WORDS, split_of
 
-SPLITS = {split.name: split for split in (GPT2, CL100K, WORDS, WORDPIECE, CHARACTERS, WHOLE)}
+SPLITS = {split.name: split for split in (GPT2, CL100K, QWEN2, SMOLLM, WORDS, WORDPIECE, CHARACTERS, WHOLE)}
 
 
 @pytest.fixture(params=SPLITS)
@@ -52,7 +52,7 @@ def test_blocks_change_nothing(split, fuzzed, block):
 
 @settings(max_examples=300, deadline=None)
 @given(
-    text=st.text(alphabet=" \n\r\t\x0b\x0e\x0f\x1c\x85\u3000aZé1'.!s_😀\u0301", max_size=25), block=st.integers(1, 12)
+    text=st.text(alphabet=" \n\r\t\x0b\x0e\x0f\x1c\x85\u3000aZé1½'.!s_😀\u0301", max_size=25), block=st.integers(1, 12)
 )
 def test_chunks_of_white_space_and_marks(text, block):
     for split in SPLITS.values():
@@ -76,7 +76,7 @@ def test_ascii_has_a_pattern_of_its_own(fuzzed):
         "".join(draw.choices(" \n\r\tabZ09'.!_\x0b\x0c\x0e\x1c\x1f'sSllRE", k=draw.randrange(20)))
         for _ in range(20_000)
     ]
-    for split in (GPT2, CL100K):
+    for split in (GPT2, CL100K, QWEN2, SMOLLM):
         for text in [*texts, *filter(str.isascii, fuzzed)]:
             assert split.pieces(text) == regex.findall(split.pattern, text)
 

@@ -24,11 +24,14 @@ def stream(
 ) -> Iterator[Piece]:
     """Continue all prompts at once and give back text as soon as it is certain (see `TextStream`).
 
-    An empty prompt starts from the end of a text, where in training a new one began. A row ends at the tokenizer's
-    end of text, before a string of `stop`, or after `max_tokens`. The other settings are those of `generate`.
+    A prompt comes after the token that texts begin with, if the tokenizer has one (`begin`); otherwise an empty prompt
+    starts from the end of a text, where in training a new one began. A row ends at the tokenizer's end of text, before
+    a string of `stop`, or after `max_tokens`. The other settings are those of `generate`.
     Raises UserError where `generate`, `TextStream` and the tokenizer do.
     """
-    ids = [tokenizer.encode(prompt) or [tokenizer.end_of_text] for prompt in prompts]
+    begin = getattr(tokenizer, "begin", None)  # only some tokenizers from elsewhere have one
+    before = [] if begin is None else [begin]
+    ids = [before + tokenizer.encode(prompt) or [tokenizer.end_of_text] for prompt in prompts]
     rows = generate(model, ids, max_tokens, seed=seed, stop_ids=[tokenizer.end_of_text], **sampling)
     texts = [TextStream(tokenizer, stop) for _ in prompts]
     written = [""] * len(prompts)

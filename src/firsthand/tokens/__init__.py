@@ -59,5 +59,5 @@ def of_json(tree: Mapping[str, Any]) -> TableTokenizer:
     raise UserError(
         f"This tokenizer.json holds a {str(tree['model'].get('type'))[:40]} tokenizer that cuts text in a way not "
         f"known here, and patterns from files are never run. Known are {', '.join(TOKENIZERS)} as firsthand writes "
-        f"them, and byte-level BPE as GPT-2 does."
+        f"them, and byte-level BPE as GPT-2, SmolLM, Llama 3 and Qwen have it."
     )

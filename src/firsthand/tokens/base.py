@@ -6,13 +6,16 @@ import re
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from firsthand.errors import UserError
 from firsthand.tokens import file
+from firsthand.tokens.additions import ENDS
 from firsthand.tokens.split import Split
 from firsthand.tokens.splits import split_of
 
@@ -54,7 +57,12 @@ def special_names(names: Iterable[str], split: Split) -> list[str]:
 
 
 class TableTokenizer(ABC):
-    """Tokens are bytes, `tokens[id]`; `special_tokens` are those that `encode` never gives."""
+    """Tokens are bytes, `tokens[id]`; `special_tokens` are those that `encode` never gives.
+
+    What only tokenizers from elsewhere have: `added_tokens`, which `encode` never gives either, but which are no marks
+    to be hidden; `begin`, the token that each text began with in training; `end`, that which ended it, where no name
+    says so.
+    """
 
     kind: ClassVar[str]
     model: ClassVar[str]
@@ -64,13 +72,23 @@ class TableTokenizer(ABC):
     unknown: int = -1
     """The id that stands for what this kind cannot encode; -1 where there is none, because all can be."""
 
-    def __init__(self, tokens: Sequence[bytes], special_tokens: Mapping[str, int], split: Split) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[bytes],
+        special_tokens: Mapping[str, int],
+        split: Split,
+        added_tokens: Mapping[str, int] = MappingProxyType({}),
+        begin: int | None = None,
+        end: int | None = None,
+    ) -> None:
         self.split = split
         self.tokens = list(tokens)
-        self.special_tokens = dict(special_tokens)
-        for name, id in self.special_tokens.items():
+        self.special_tokens, self.added_tokens = dict(special_tokens), dict(added_tokens)
+        for name, id in [*self.special_tokens.items(), *self.added_tokens.items()]:
             self.tokens[id] = name.encode()
         self.vocab_size = len(self.tokens)
+        self.begin = begin
+        self._end = None if any(name in self.special_tokens for name in ENDS) else end
 
     @abstractmethod
     def encode_piece(self, piece: str) -> list[int]:
@@ -80,9 +98,28 @@ class TableTokenizer(ABC):
         """The ids of each of many pieces, as the bytes of an array of `dtype`."""
         return [array(dtype.char, self.encode_piece(piece)).tobytes() for piece in pieces]
 
+    def extended(self, names: Iterable[str]) -> "TableTokenizer":
+        """The same tokenizer with further special tokens, of the next ids; those it has already stay as they are.
+
+        UserError if ordinary text could produce one.
+        """
+        new = [name for name in dict.fromkeys(names) if name not in self.special_tokens]
+        for name in new:  # no token is learnt any more, so a name that is none now can never be ordinary text
+            if len(name) < 2 or not file.storable(name) or name.encode() in self.tokens:
+                raise UserError(f"{name!r} cannot be a special token, because ordinary text could produce it.")
+        made = copy(self)
+        made.special_tokens = self.special_tokens | {name: self.vocab_size + i for i, name in enumerate(new)}
+        made.tokens = [*self.tokens, *(name.encode() for name in new)]
+        made.vocab_size = len(made.tokens)
+        return made
+
+    def prepare(self, text: str) -> str:
+        """`text` as it is before it is cut: the same, except for tokenizers that compose characters first."""
+        return text
+
     def encode(self, text: str) -> list[int]:
         """The ids of `text`: never a special one, even where the text spells its name."""
-        return [id for piece in self.split.pieces(text) for id in self.encode_piece(piece)]
+        return [id for piece in self.split.pieces(self.prepare(text)) for id in self.encode_piece(piece)]
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -111,9 +148,10 @@ class TableTokenizer(ABC):
     @property
     def end_of_text(self) -> int:
         """The id that parts documents."""
-        if END_OF_TEXT not in self.special_tokens:
+        found = [self.special_tokens[name] for name in ENDS if name in self.special_tokens]
+        if not found and self._end is None:
             raise UserError(f"This tokenizer has no {END_OF_TEXT} token; train it with that among its special_tokens.")
-        return self.special_tokens[END_OF_TEXT]
+        return found[0] if found or self._end is None else self._end
 
     def decode_bytes(self, ids: Ids) -> bytes:
         """The bytes of `ids`, special tokens by name. UserError on an id out of range."""

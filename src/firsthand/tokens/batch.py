@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firsthand.tokens.chain import Pair
+from firsthand.tokens.ranks import ID
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -15,7 +16,8 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Knuth, The A
 
 
 class Batch:
-    """`byte_ids[byte]` is what a piece begins as, `merges[pair]` the token that `pair` becomes, the lowest first."""
+    """`byte_ids[byte]` is what a piece begins as, `merges[pair]` the token that `pair` becomes, the lowest
+    first; they may be ranked (ranks.py)."""
 
     def __init__(self, byte_ids: Sequence[int], merges: Mapping[Pair, int]) -> None:
         self._byte_ids = np.array(byte_ids, np.int64)
@@ -35,7 +37,7 @@ class Batch:
             done.append((owner[~keep], ids[~keep]))
             at = np.flatnonzero((made == np.repeat(best, lengths)) & keep)
             at = at[np.diff(owner[at], prepend=-1) != 0]  # of equal pairs in a piece the first
-            ids[at] = made[at]
+            ids[at] = made[at] & ID
             keep[at + 1] = False
             at = np.cumsum(keep)[at] - 1
             ids, owner, made = ids[keep], owner[keep], made[keep]

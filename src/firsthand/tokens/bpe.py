@@ -11,18 +11,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import count, pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from firsthand.errors import DamagedError, UserError, suggest
 from firsthand.tokens import file
+from firsthand.tokens.additions import additions, compose, read_additions
 from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, check_size, special_names, to_bytes, with_end
 from firsthand.tokens.batch import Batch
 from firsthand.tokens.chain import END, Chain, Pair
 from firsthand.tokens.learner import Learner
+from firsthand.tokens.ranks import ID, apply_ranked, in_order, ranked, read_merges
 from firsthand.tokens.split import Split, byte_level
-from firsthand.tokens.splits import CL100K, GPT2, split_of
+from firsthand.tokens.splits import CL100K, GPT2, QWEN2, SMOLLM, split_of
 
 ALPHABET = bytes.maketrans(file.BYTES, bytes(range(256)))
 """byte -> id: the first 256 ids are the bytes in GPT-2's order, which also decides ties."""
@@ -121,12 +124,15 @@ def learn_merges(pieces: Mapping[bytes, int], limit: int) -> list[Pair]:
 
 
 def apply_merges_short(ids: list[int], merges: Mapping[Pair, int]) -> list[int]:
-    """What `apply_merges` gives, ten times sooner for a short piece: what each neighbour pair would become is kept."""
+    """What `apply_merges` gives, ten times sooner for a short piece: what each neighbour pair would become is kept.
+
+    One merge at a time, the leftmost of equal ones, so that `merges` may also be ranked (ranks.py).
+    """
     made = [merges.get(pair, NEVER) for pair in pairwise(ids)]
     while made and (new_id := min(made)) != NEVER:
         at = made.index(new_id)
         del made[at], ids[at]
-        ids[at] = new_id
+        ids[at] = new_id = new_id & ID
         if at:
             made[at - 1] = merges.get((ids[at - 1], new_id), NEVER)
         if at < len(made):
@@ -148,25 +154,45 @@ def apply_merges_long(ids: list[int], merges: Mapping[Pair, int]) -> list[int]:
 
 
 class BPETokenizer(TableTokenizer):
-    """Byte-level BPE with any layout of ids, as files have it; `merges` in the order they were learnt, which is also
-    the order of the ids they make. `split` names the pattern that cuts a text into pieces."""
+    """Byte-level BPE with any layout of ids, as files have it; `merges` in the order they were learnt. `split` names
+    the pattern that cuts a text into pieces. An id that stands for nothing has b"" in `tokens`.
+
+    What other tokenizers add: `whole`, a piece that is a token becomes it, whatever its merges give (Llama 3); `nfc`, a
+    text is first composed by Unicode's form C (Qwen); bytes without a token are left out (SmolLM, 21 of them).
+    `added_tokens` and `begin`: see TableTokenizer.
+    """
 
     kind = "bpe"
     model = "BPE"
-    splits = (GPT2, CL100K)
+    splits = (GPT2, CL100K, QWEN2, SMOLLM)
 
     def __init__(
-        self, tokens: Sequence[bytes], merges: Mapping[Pair, int], special_tokens: Mapping[str, int], split: Split
+        self,
+        tokens: Sequence[bytes],
+        merges: Mapping[Pair, int],
+        special_tokens: Mapping[str, int],
+        split: Split,
+        *,
+        added_tokens: Mapping[str, int] = MappingProxyType({}),
+        whole: bool = False,
+        nfc: bool = False,
+        begin: int | None = None,
+        end: int | None = None,
     ) -> None:
-        super().__init__(tokens, special_tokens, split)
-        special = set(special_tokens.values())
-        ids = {token: id for id, token in enumerate(tokens) if id not in special}
-        self.byte_ids = [ids[bytes([b])] for b in range(256)]
-        self.merges = dict(merges)
+        super().__init__(tokens, special_tokens, split, added_tokens, begin, end)
+        self.merges, self.whole, self.nfc = dict(merges), whole, nfc
+        marks = {*self.special_tokens.values(), *self.added_tokens.values()}
+        self._ids = {token: id for id, token in enumerate(tokens) if token and id not in marks}
+        self.byte_ids = [self._ids.get(bytes([b]), -1) for b in range(256)]
+        self.missing = bytes(b for b in range(256) if self.byte_ids[b] < 0)
+        """Bytes without a token, which `encode` leaves out."""
+        ordered = in_order(self.merges, self.byte_ids)
+        self._ranked = self.merges if ordered else ranked(self.merges)
+        self._apply_long = apply_merges_long if ordered else apply_ranked
 
     @cached_property
     def _batch(self) -> Batch:
-        return Batch(self.byte_ids, self.merges)
+        return Batch(self.byte_ids, self._ranked)
 
     @classmethod
     def of_merges(
@@ -200,53 +226,65 @@ class BPETokenizer(TableTokenizer):
         check_size(vocab_size, fixed, fixed + len(merges), "byte-level BPE")
         return cls.of_merges(merges, names, cut)
 
+    def prepare(self, text: str) -> str:
+        return compose(text) if self.nfc else text
+
+    def _bytes(self, piece: str) -> bytes:
+        raw = to_bytes(piece)
+        return raw.translate(None, self.missing) if self.missing else raw
+
     def encode_piece(self, piece: str) -> list[int]:
-        ids = [self.byte_ids[byte] for byte in to_bytes(piece)]
-        return (apply_merges_short if len(ids) <= LONG else apply_merges_long)(ids, self.merges)
+        if self.whole and (id := self._ids.get(to_bytes(piece))) is not None:
+            return [id]
+        ids = [self.byte_ids[byte] for byte in self._bytes(piece)]
+        return (apply_merges_short if len(ids) <= LONG else self._apply_long)(ids, self._ranked)
 
     def encode_pieces(self, pieces: Sequence[str], dtype: np.dtype[Any]) -> list[bytes]:
-        short = [len(piece) <= LONG for piece in pieces]
-        if sum(short) < MANY:
-            return super().encode_pieces(pieces, dtype)
-        many = [to_bytes(piece) for piece, fits in zip(pieces, short, strict=True) if fits]
-        batch, one = iter(self._batch.encode(many, dtype)), super().encode_pieces
-        return [next(batch) if fits else one([piece], dtype)[0] for piece, fits in zip(pieces, short, strict=True)]
+        many: list[bytes] = []
+        together: list[bool] = []
+        for piece in pieces:
+            raw = self._bytes(piece)
+            together.append(0 < len(raw) <= 4 * LONG and not (self.whole and to_bytes(piece) in self._ids))
+            many += [raw] * together[-1]
+        one = super().encode_pieces
+        if len(many) < MANY:
+            return one(pieces, dtype)
+        batch = iter(self._batch.encode(many, dtype))
+        return [next(batch) if fits else one([piece], dtype)[0] for piece, fits in zip(pieces, together, strict=True)]
 
     def to_json(self) -> dict[str, Any]:
-        special = set(self.special_tokens.values())
+        marks = {**self.special_tokens, **self.added_tokens}
+        ordinary = set(range(self.vocab_size)) - set(marks.values())
         names = [file.show(token) for token in self.tokens]
-        vocab = {name: id for id, name in enumerate(names) if id not in special}
+        vocab = {names[id]: id for id in sorted(ordinary) if names[id]}
+        if sorted(marks.values()) != [*range(len(vocab), self.vocab_size)]:
+            vocab |= marks  # `tokenizers` gives the next ids to marks that it does not find in here
         merges = [f"{names[first]} {names[second]}" for first, second in self.merges]
-        model = file.bpe_model(vocab, merges)
-        return file.tree(model, self.split.to_json(), byte_level(use_regex=True), self.special_tokens)
+        model = file.bpe_model(vocab, merges, self.whole)
+        made = file.tree(
+            model, self.split.to_json(), byte_level(use_regex=True), self.special_tokens, self.added_tokens, self._end
+        )
+        begin = None if self.begin is None else (self.tokens[self.begin].decode(), self.begin)
+        return made | additions(self.nfc, begin)
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> "BPETokenizer":
-        names, special = file.vocabulary(tree)
         split = split_of(tree.get("pre_tokenizer"), cls.splits)
         assert split is not None, "a file of another kind was not sent here"
-        ids = {name: id for id, name in enumerate(names) if name}
-        if any(file.show(bytes([b])) not in ids for b in range(256)):
-            raise DamagedError("This byte-level BPE is damaged: not all 256 bytes are in its vocabulary.")
-        return cls([file.unshow(name) for name in names], _read_merges(file.bpe_merges(tree), ids), special, split)
-
-
-def _read_merges(pairs: Iterable[tuple[str, str]], ids: Mapping[str, int]) -> dict[Pair, int]:
-    """The merges by id, or DamagedError.
-
-    Each must make a new token, of higher id, out of bytes and tokens made before it: then the order of the ids is the
-    order of merging, and all occurrences of a pair can be merged at once.
-    """
-    made: dict[Pair, int] = {}
-    known = {ids[file.show(bytes([b]))] for b in range(256)}
-    last = -1
-    for first, second in pairs:
-        pair, new_id = (ids.get(first, -1), ids.get(second, -1)), ids.get(first + second, -1)
-        if not (known.issuperset(pair) and new_id > last and new_id not in known):
-            raise DamagedError(
-                f"The merge {first[:40]!r} {second[:40]!r} does not make a new token from tokens made before it, "
-                f"so this is no byte-level BPE as it is trained here or by GPT-2."
-            )
-        made[pair] = last = new_id
-        known.add(new_id)
-    return made
+        vocabulary = file.loose_vocabulary(tree)
+        ids = {name: id for id, name in enumerate(vocabulary.tokens) if name}
+        merges = read_merges(file.bpe_merges(tree), ids)
+        nfc, begin = read_additions(tree)
+        if begin is not None and begin not in vocabulary.special:
+            raise DamagedError(f"This tokenizer begins texts with {begin[:40]!r}, which is none of its special tokens.")
+        return cls(
+            [file.unshow(name) for name in vocabulary.tokens],
+            merges,
+            vocabulary.special,
+            split,
+            added_tokens=vocabulary.added,
+            whole=tree["model"].get("ignore_merges") is True,
+            nfc=nfc,
+            begin=None if begin is None else vocabulary.special[begin],
+            end=vocabulary.end,
+        )

@@ -61,7 +61,7 @@ class Engine:
         size = 0
         for text in texts:
             encoded.append(ids := bytearray())
-            for chunks in self._tokenizer.split.chunks(text):
+            for chunks in self._tokenizer.split.chunks(self._tokenizer.prepare(text)):
                 waiting.append((ids, list(map(look_up, chunks))))
                 size += len(chunks)
                 if size >= TOGETHER:

@@ -4,7 +4,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
 
 from firsthand.errors import DamagedError, UserError
 
@@ -43,14 +44,24 @@ def tree(
     pre_tokenizer: dict[str, Any],
     decoder: dict[str, Any],
     special_tokens: Mapping[str, int],
+    added_tokens: Mapping[str, int] = MappingProxyType({}),
+    end: int | None = None,
 ) -> dict[str, Any]:
-    """The whole file. The special tokens stand outside the model's vocabulary, where no merge can reach them."""
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    """The whole file. The special tokens stand outside the model's vocabulary, where no merge can reach them.
+
+    `end`: the id that ends a text, if no name says so; it is marked in a way that `tokenizers` passes over.
+    """
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    marks = {content: (id, True) for content, id in special_tokens.items()}
+    marks |= {content: (id, False) for content, id in added_tokens.items()}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": id, "content": content, **flags} for content, id in special_tokens.items()],
+        "added_tokens": [
+            {"id": id, "content": content, **flags, "special": special} | ({_END: True} if id == end else {})
+            for content, (id, special) in sorted(marks.items(), key=lambda mark: mark[1][0])
+        ],
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
         "post_processor": None,
@@ -59,6 +70,8 @@ def tree(
     }
 
 
+_END = "end_of_text"
+
 _BPE_OPTIONS: dict[str, Any] = {
     "dropout": None,
     "unk_token": None,
@@ -66,13 +79,12 @@ _BPE_OPTIONS: dict[str, Any] = {
     "end_of_word_suffix": None,
     "fuse_unk": False,
     "byte_fallback": False,
-    "ignore_merges": False,
 }
 
 
-def bpe_model(vocab: Mapping[str, int], merges: Sequence[str] = ()) -> dict[str, Any]:
-    """The model of a byte-level BPE; a merge is two tokens with a space between."""
-    return {"type": "BPE", **_BPE_OPTIONS, "vocab": dict(vocab), "merges": list(merges)}
+def bpe_model(vocab: Mapping[str, int], merges: Sequence[str] = (), whole: bool = False) -> dict[str, Any]:
+    """The model of a byte-level BPE; a merge is two tokens with a space between. `whole`: see BPETokenizer."""
+    return {"type": "BPE", **_BPE_OPTIONS, "ignore_merges": whole, "vocab": dict(vocab), "merges": list(merges)}
 
 
 def bpe_merges(content: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -111,13 +123,32 @@ def read(path: Path) -> dict[str, Any]:
         raise DamagedError(f"{path} is not valid JSON ({error}). Copy it again, or train the tokenizer anew.") from None
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise DamagedError(f"{path} is JSON but no tokenizer: it has no model. Name a tokenizer.json.")
-    for setting in ("normalizer", "truncation", "padding"):
+    if "type" not in content["model"] and "merges" in content["model"]:
+        content["model"]["type"] = "BPE"  # as files of 2019 leave it out
+    for setting in ("truncation", "padding"):
         if content.get(setting) is not None:
             raise UserError(f"{path} has a {setting}, which would change the ids and is not supported here.")
+    return content
+
+
+def _refuse_additions(content: Mapping[str, Any]) -> None:
+    """UserError for a file that changes the text first, or adds tokens to it."""
+    if content.get("normalizer") is not None:
+        raise UserError("This tokenizer has a normalizer, which would change the ids and is not supported here.")
     post = content.get("post_processor")
     if post is not None and not (isinstance(post, dict) and post.get("type") == "ByteLevel"):
-        raise UserError(f"{path} has a post_processor that adds tokens, which is not supported here.")
-    return content
+        raise UserError("This tokenizer has a post_processor that adds tokens, which is not supported here.")
+
+
+class Vocabulary(NamedTuple):
+    """`tokens`: the ordinary ones by id, "" where none stands. `special` and `added`: what is special, and what stands
+    among the added tokens without being so. `end`: the id that our files mark as the end of a text, where no name does.
+    """
+
+    tokens: list[str]
+    special: dict[str, int]
+    added: dict[str, int]
+    end: int | None
 
 
 def vocabulary(content: Mapping[str, Any]) -> tuple[list[str], dict[str, int]]:
@@ -125,33 +156,59 @@ def vocabulary(content: Mapping[str, Any]) -> tuple[list[str], dict[str, int]]:
 
     Together the ids are exactly 0 to n-1, or DamagedError.
     """
-    vocab, added = content["model"].get("vocab"), content.get("added_tokens", [])
-    if not isinstance(vocab, dict) or not isinstance(added, list):
+    _refuse_additions(content)
+    tokens, special, added, _ = loose_vocabulary(content)
+    if added:
+        raise UserError(
+            f"The added token {min(added)[:40]!r} is not special: ordinary text would match it whole, "
+            f"which is not supported here."
+        )
+    if tokens.count("") != len(special):
+        _damaged(f"its ids are not 0 to {len(tokens) - 1}, each once")
+    return tokens, special
+
+
+def loose_vocabulary(content: Mapping[str, Any]) -> Vocabulary:
+    """The same with added tokens that are not special, and with ids that stand for nothing (fewer than half of all)."""
+    vocab, listed = content["model"].get("vocab"), content.get("added_tokens", [])
+    if not isinstance(vocab, dict) or not isinstance(listed, list):
         _damaged("its vocabulary is not a table of tokens and ids")
-    if len(vocab) + len(added) > LARGEST_VOCABULARY:
+    if len(vocab) + len(listed) > LARGEST_VOCABULARY:
         raise UserError(f"This tokenizer has more than {LARGEST_VOCABULARY} tokens, the most that is read.")
-    special: dict[str, Any] = {}
-    for token in added:
-        if not isinstance(token, dict) or not isinstance(token.get("content"), str) or not token["content"]:
-            _damaged("an added token has no content")
-        if token.get("special") is not True:
-            raise UserError(
-                f"The added token {token['content'][:40]!r} is not special: ordinary text would match it whole, "
-                f"which is not supported here."
-            )
-        special[token["content"]] = token.get("id")
-    ordinary = {token: id for token, id in vocab.items() if token not in special}
-    size = len(ordinary) + len(special)
-    by_id: dict[Any, str] = {id: token for token, id in [*ordinary.items(), *special.items()] if type(id) is int}
+    marks, special, end = _marks(listed, vocab)
+    ordinary = {token: id for token, id in vocab.items() if token not in marks}
+    by_id: dict[Any, str] = {id: token for token, id in [*ordinary.items(), *marks.items()] if type(id) is int}
     if "" in vocab or not all(storable(token) for token in by_id.values()):
         _damaged("a token is empty, or has characters that no file can hold")
-    if len(by_id) != size or (size and not (min(by_id) == 0 and max(by_id) == size - 1)):
-        _damaged(f"its ids are not 0 to {size - 1}, each once")
+    size = max(by_id, default=-1) + 1
+    if len(by_id) != len(ordinary) + len(marks) or min(by_id, default=0) < 0 or size > 2 * len(by_id):
+        _damaged("its ids are not numbers from 0 on, each once and most of them used")
     if any(len(token) > LONGEST_TOKEN for token in by_id.values()):
         _damaged(f"a token is longer than {LONGEST_TOKEN} characters")
-    if any(special.get(token, id) != vocab.get(token, id) for token, id in special.items()):
+    if any(marks.get(token, id) != vocab.get(token, id) for token, id in marks.items()):
         _damaged("a special token has two ids")
-    return ["" if by_id[id] in special else by_id[id] for id in range(size)], special
+    tokens = [""] * size
+    for token, id in ordinary.items():
+        tokens[id] = token
+    added = {token: id for token, id in marks.items() if token not in special}
+    return Vocabulary(tokens, special, added, end if type(end) is int else None)
+
+
+def _marks(listed: Sequence[Any], vocab: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """The added tokens but for those that are ordinary, the special among them, and the id marked as an end."""
+    marks: dict[str, Any] = {}
+    special: dict[str, Any] = {}
+    end = None
+    for token in listed:
+        if not isinstance(token, dict) or not isinstance(token.get("content"), str) or not token["content"]:
+            _damaged("an added token has no content")
+        name, id = token["content"], token.get("id")
+        if token.get("special") is True:
+            special[name] = id
+        if name in special or name not in vocab:
+            marks[name] = id
+        end = id if token.get(_END) is True else end
+    return marks, special, end
 
 
 def _damaged(what: str) -> NoReturn:

@@ -27,6 +27,9 @@ class SpacedSplit(Split):
 
     There texts are cut: a chunk stands for such a space and what follows it up to the next. `ascii` is `pattern` as the
     standard library's `re` understands it, for ASCII alone and twice as fast as `regex`.
+
+    With `digits_first` all white space before a digit is one piece, so texts are cut only at spaces that have nothing
+    white at either side.
     """
 
     coarse: str = ""
@@ -40,11 +43,14 @@ class SpacedSplit(Split):
         return self._quick.findall(text) if text.isascii() else super().pieces(text)
 
     def chunks(self, text: str, block: int = BLOCK) -> Iterator[list[str]]:
-        for raw, hidden in _blocks(text, block):
+        for raw, hidden in _blocks(text, block, self.digits_first):
             if SPACE in raw or RAW in raw:
                 yield [RAW + piece for piece in self.pieces(raw)]
             else:
                 found = hidden.split(" ")
+                last = len(found[-1]) + 1
+                if self.digits_first and found[-1][-1:] in _NO_BORDER and len(found) > 1:
+                    found[-1] = RAW + raw[-last:]  # what comes after it in `cut` would change it
                 found[0] = RAW + raw[: len(found[0])]
                 yield found
 
@@ -64,17 +70,20 @@ class SpacedSplit(Split):
     def count(self, texts: Iterable[str]) -> Counter[str]:
         pieces: Counter[str] = Counter()
         for text in texts:
-            for raw, _ in _blocks(text, COUNTED):
+            for raw, _ in _blocks(text, COUNTED, self.digits_first):
                 pieces.update(self.pieces(raw))
         return pieces
 
 
-def _blocks(text: str, block: int) -> Iterator[tuple[str, str]]:
-    """Parts of `text` that end where a chunk does, as they are and with spaces hidden, of about `block` characters."""
+def _blocks(text: str, block: int, alone: bool) -> Iterator[tuple[str, str]]:
+    """Parts of `text` that end where a chunk does, as they are and with spaces hidden, of about `block` characters.
+
+    `alone`: spaces after white space are hidden as well.
+    """
     start, size = 0, block
     while start < len(text):
         raw = text[start : start + size]
-        hidden = _hide_spaces(raw)
+        hidden = _hide_spaces(raw, alone)
         if start + size < len(text):
             border = _last_border(hidden)
             if not border:
@@ -95,12 +104,19 @@ def _counts(chunks: list[str], pieces: list[str]) -> list[int]:
     return found
 
 
-def _hide_spaces(text: str) -> str:
-    """`text`, as long as it was, without the spaces before white space. Of a run of spaces the last may be left."""
+def _hide_spaces(text: str, alone: bool) -> str:
+    """`text`, as long as it was, without the spaces before white space. Of a run of spaces the last may be left.
+
+    `alone`: that one is hidden too, and so is each space after white space.
+    """
     text = text.replace("  ", SPACE + SPACE)
+    if alone:
+        text = text.replace(SPACE + " ", SPACE + SPACE)
     for white in WHITES[:5] if text.isascii() else WHITES:
         if white in text:
             text = text.replace(" " + white, SPACE + white)
+            if alone:
+                text = text.replace(white + " ", white + SPACE)
     return text
 
 

@@ -27,7 +27,7 @@ class Split:
     """`pattern` finds pieces; `coarse`, for the standard library's faster `re`, finds chunks: whole numbers of pieces.
 
     `byte_level`: pieces are then taken as bytes. `built_in`: Hugging Face's step for bytes makes this split itself,
-    with its pattern (True) or without.
+    with its pattern (True) or without. `digits_first`: it does so after a step that sets every digit apart.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Split:
     coarse: str
     byte_level: bool = False
     built_in: bool | None = None
+    digits_first: bool = False
 
     @cached_property
     def _fine(self) -> Any:
@@ -86,6 +87,9 @@ class Split:
 
     def to_json(self) -> dict[str, Any]:
         """The `pre_tokenizer` of tokenizer.json."""
+        if self.digits_first:
+            digits = {"type": "Digits", "individual_digits": True}
+            return {"type": "Sequence", "pretokenizers": [digits, byte_level(use_regex=True)]}
         if self.built_in is not None:
             return byte_level(self.built_in)
         split = {"type": "Split", "pattern": {"Regex": self.pattern}, "behavior": "Isolated", "invert": False}

@@ -26,6 +26,20 @@ CL100K = SpacedSplit(
     ascii=r"'(?i:[stmd]|re|ve|ll)|[^\r\nA-Za-z0-9]?[A-Za-z]++|[0-9]{1,3}| ?[^\t-\r A-Za-z0-9]++[\r\n]*+"
     r"|[\t-\r ]*[\r\n]+|[\t-\r ]+(?![^\t-\r ])|[\t-\r ]+",
 )
+QWEN2 = SpacedSplit(
+    "qwen2",
+    CL100K.pattern.replace(r"\p{N}{1,3}", r"\p{N}"),
+    byte_level=True,
+    ascii=CL100K.ascii.replace("[0-9]{1,3}", "[0-9]"),
+)
+SMOLLM = SpacedSplit(
+    "smollm",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+",
+    byte_level=True,
+    ascii=r"'(?:[stmd]|re|ve|ll)| ?[A-Za-z]++|[0-9]| ?[^\t-\r A-Za-z0-9]++|[\t-\r ]+(?![^\t-\r 0-9])|[\t-\r ]+",
+    digits_first=True,
+)
+"""Hugging Face's two steps in one pattern: every digit apart, then GPT-2's pattern in what lies between them."""
 _WORD_CHUNKS = f" ?[^{WHITE}]++|[{WHITE}]++"
 WORDS = Split("words", r"[\p{L}\p{M}\p{N}_]+|\s+|[^\s\p{L}\p{M}\p{N}_]+", _WORD_CHUNKS)
 # at most 64 characters a word and one a mark, so that no word is unknown for its length alone
@@ -41,7 +55,8 @@ def split_of(tree: object, known: Iterable[Split]) -> Split | None:
 
 
 def _plain(tree: object) -> object:
-    """Without trim_offsets, which moves offsets and never ids."""
+    """Without trim_offsets, which moves offsets and never ids, and with what older files leave out."""
     if isinstance(tree, dict):
-        return {key: _plain(value) for key, value in tree.items() if key != "trim_offsets"}
+        usual = {"ByteLevel": {"use_regex": True}, "Split": {"invert": False}}.get(str(tree.get("type")), {})
+        return {**usual, **{key: _plain(value) for key, value in tree.items() if key != "trim_offsets"}}
     return [_plain(value) for value in tree] if isinstance(tree, list) else tree
