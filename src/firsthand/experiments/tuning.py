@@ -128,11 +128,8 @@ def _template(config: Config, found: Imported | None, train: Iterable[Messages])
 
 def with_marks(tokenizer: Any) -> Tokenizer:
     """The tokenizer with the marks of the built-in template, new ones behind its ids."""
-    names = [mark for mark in (START, END) if mark not in tokenizer.special_tokens]
-    tree = tokenizer.to_json()
-    flags = tree["added_tokens"][0]
-    new = [flags | {"id": tokenizer.vocab_size + i, "content": name} for i, name in enumerate(names)]
-    return tokens.of_json(tree | {"added_tokens": [*tree["added_tokens"], *new]})
+    extended: Tokenizer = tokenizer.extended((START, END))
+    return extended
 
 
 def _fitted(

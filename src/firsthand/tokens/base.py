@@ -103,10 +103,10 @@ class TableTokenizer(ABC):
 
         UserError if ordinary text could produce one.
         """
-        new = [name for name in special_names(names, self.split) if name not in self.special_tokens]
-        for name in new:
-            if name.encode() in self.tokens:
-                raise UserError(f"{name!r} cannot be a special token, because it is another token already.")
+        new = [name for name in dict.fromkeys(names) if name not in self.special_tokens]
+        for name in new:  # no token is learnt any more, so a name that is none now can never be ordinary text
+            if len(name) < 2 or not file.storable(name) or name.encode() in self.tokens:
+                raise UserError(f"{name!r} cannot be a special token, because ordinary text could produce it.")
         made = copy(self)
         made.special_tokens = self.special_tokens | {name: self.vocab_size + i for i, name in enumerate(new)}
         made.tokens = [*self.tokens, *(name.encode() for name in new)]
