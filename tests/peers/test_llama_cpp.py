@@ -120,7 +120,7 @@ def moved(model, ids):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_same_file_gives_nearly_the_same_tokens_and_the_rest_is_their_rounding(smollm):
-    """Activations in 8 bits turn differences in the order of a sum into differences of logits: no two programs agree."""
+    """Activations in 8 bits turn differences in the order of a sum into differences of logits."""
     opened, peer = open_model(smollm), llama.opened(smollm)
     prompts, theirs = written(peer, opened.tokenizer)
     free, forced = agreement(opened.model, prompts, theirs)
