@@ -7,7 +7,8 @@ import numpy as np
 from firsthand.errors import DamagedError, UserError
 from firsthand.interop.gguf.header import Header
 from firsthand.interop.imported import Imported
-from firsthand.tokens import BPETokenizer, Tokenizer, file
+from firsthand.tokens import Tokenizer, file
+from firsthand.tokens.bpe import BPETokenizer
 from firsthand.tokens.chat import CHATML, ChatTemplate
 from firsthand.tokens.foreign import CONTROL, NORMAL, UNUSED, USER_DEFINED, bpe_from_parts
 from firsthand.types import Message
