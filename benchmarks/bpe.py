@@ -1,15 +1,20 @@
 """Claim: byte-level BPE in Python and NumPy keeps up with compiled tokenizers on real text; merges and ids are equal.
 
-Plays with 8,192 tokens and Python sources with 32,768; FIRSTHAND_TEXT=PATH puts a file or folder in the latter's place.
-Training: peers on all cores that this process may use. Encoding: one thread, by turns. Cold: an empty memo (ours), a
-new object (theirs). Warm: the same texts once more. New text: held out, after these. Best of three.
+Plays with 8,192 tokens and Python sources with 32,768; FIRSTHAND_BENCH_TEXT=PATH puts a file or folder in the latter's
+place (with fewer tokens if the text is small). Training: peers on all cores that this process may use. Encoding: one
+thread, by turns. Cold: an empty memo (ours), a new object (theirs). Warm: the same texts once more. New text: held out,
+of the same kind, after these. Best of three; merges and ids are compared in every turn. "hits": the share of chunks
+that our memo knew. "peak": memory of a process of its own that encodes the texts, cold, beyond that of reading them.
 FIRSTHAND_FUZZ=1000000 compares the ids of so many random strings too.
 """
 
 import json
 import os
 import random
+import subprocess
+import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -31,7 +36,14 @@ def rows() -> list[dict[str, Any]]:
     plays = [document.text for document in read("shakespeare")]
     texts = _other_texts()
     code, held_out = _upto(texts, LIMIT), _upto(texts, HELD_OUT)
-    return [*_rows("plays", plays[:-4], plays[-4:], 8192), *_rows("other", code, held_out, 32_768)]
+    if not held_out:  # one text of one's own: its last tenth
+        code, held_out = [text[: len(text) * 9 // 10] for text in code], [text[len(text) * 9 // 10 :] for text in code]
+    return [*_rows("plays", plays[:-4], plays[-4:], 8192), *_rows("other", code, held_out, _size_for(code))]
+
+
+def _size_for(texts: list[str]) -> int:
+    """Tokens that these texts support."""
+    return min(32_768, 1 << (max(512, int(1e3 * _size(texts))).bit_length()))
 
 
 def _rows(name: str, texts: list[str], held_out: list[str], vocab_size: int) -> list[dict[str, Any]]:
@@ -43,14 +55,18 @@ def _rows(name: str, texts: list[str], held_out: list[str], vocab_size: int) -> 
             if peer == "tokenizers" and merges is not None:  # rustbpe decides ties otherwise
                 assert merges == ours.to_json()["model"]["merges"], "the merges differ"
     sizes = {"train": _size(texts)} | dict.fromkeys(("cold", "warm"), _size(texts)) | {"new text": _size(held_out)}
+    hits: dict[str, float] = {}
     for _ in range(3):
-        encoders = {"firsthand": Engine(ours).encode, "tokenizers": _hugging_face(ours), "tiktoken": _tiktoken(ours)}
+        engine = Engine(ours)
+        encoders = {"firsthand": engine.encode, "tokenizers": _hugging_face(ours), "tiktoken": _tiktoken(ours)}
         for state, some in (("cold", texts), ("warm", texts), ("new text", held_out)):
+            engine.asked = engine.missed = 0
             found = {who: turns.time(state, who, lambda: encode(some)) for who, encode in encoders.items()}  # noqa: B023
             for ids in found.values():
                 assert ids is None or all(
                     list(a) == list(b) for a, b in zip(found["firsthand"] or [], ids, strict=True)
                 ), "the ids differ"
+            hits[state] = 1 - engine.missed / max(engine.asked, 1)
     if FUZZ:
         _fuzz(ours)
     return [
@@ -61,6 +77,8 @@ def _rows(name: str, texts: list[str], held_out: list[str], vocab_size: int) -> 
             "seconds": seconds,
             "MB/s": sizes[what] / seconds if seconds else "not installed",
             "our speed over theirs": seconds / turns.best[what, "firsthand"] if seconds else "",
+            "hits": hits.get(what, "") if who == "firsthand" else "",
+            "peak (MB)": peak_of(ours, texts, who) / 1e6 if what == "cold" and seconds else "",
         }
         for (what, who), seconds in turns.best.items()
     ]
@@ -84,8 +102,8 @@ class _Turns:
 
 
 def _other_texts() -> Iterator[str]:
-    """What FIRSTHAND_TEXT names, or the standard library's sources and then those of what is installed."""
-    if path := os.environ.get("FIRSTHAND_TEXT"):
+    """What FIRSTHAND_BENCH_TEXT names, or the standard library's sources and then those of what is installed."""
+    if path := os.environ.get("FIRSTHAND_BENCH_TEXT"):
         return iter([document.text for document in read(path)])
     folders = [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib")]
     files = (file for folder in folders for file in sorted(folder.rglob("*.py")))
@@ -155,6 +173,34 @@ def _tiktoken(ours: TableTokenizer) -> Callable[[list[str]], Any]:
         return [made[0].encode_to_numpy(text, disallowed_special=()) for text in texts]
 
     return encode
+
+
+PEAK = """
+import json, resource, sys
+from benchmarks.bpe import ENCODERS
+from firsthand.tokens import load
+
+tokenizer, texts = load(sys.argv[1]), json.load(open(sys.argv[1] + "/texts.json"))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+ENCODERS[sys.argv[2]](tokenizer)(texts)
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+def peak_of(tokenizer: TableTokenizer, texts: list[str], who: str) -> float:
+    """Bytes that a fresh process needs to encode the texts, the ids of all of them held, beyond reading them."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(folder)
+        Path(folder, "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+        done = subprocess.run([sys.executable, "-c", PEAK, folder, who], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+ENCODERS: dict[str, Callable[[TableTokenizer], Callable[[list[str]], Any]]] = {
+    "firsthand": lambda ours: Engine(ours).encode,
+    "tokenizers": _hugging_face,
+    "tiktoken": _tiktoken,
+}
 
 
 def _fuzz(ours: TableTokenizer) -> None:

@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks.peers import Shape, Step, ours, stepper
 from firsthand.data.loader import Loader
-from firsthand.data.shards import Tokens, write_shards
+from firsthand.data.shards import Tokens
+from firsthand.data.write import write_shards
 
 MEGABYTES = (1, 100, 1_000, 10_000)
 SHAPE = Shape(2, 128, 2, rows=32, time=128)

@@ -4,7 +4,8 @@ reading a prompt uses most of what the machine can multiply.
 Shapes of Llama: SmolLM2-135M's, in bf16, and one of some millions of parameters, in fp32 and in bf16. Greedy, from a
 prompt of PROMPT tokens; both sides in turn, the median of ROUNDS counts, loading excluded. Ours is packed, as
 `firsthand generate` does it. Before anything is timed the logits must agree to rounding in fp32, and all ids; then both
-are rounded to the precision that is timed.
+are rounded to the precision that is timed. "same ids": how many of the first NEW tokens are the same then. Where the
+sides part, both tokens must be as good as equal to our model, within TIE of its largest score.
 """
 
 import statistics
@@ -24,6 +25,7 @@ from firsthand.ops.roof import matmul_rate
 SMALL = {"preset": "llama", "n_layers": 6, "d_model": 256, "n_heads": 4, "d_ff": 768, "context_length": 512}
 LARGE = {"preset": "llama", "size": "smollm2-135m", "context_length": 1024}
 PROMPT, NEW, ROUNDS, BATCH = 32, 64, 3, 32
+TIE = 0.03
 FAMILY = {"embedding": "model.embed_tokens", "norm.gain": "model.norm.weight", "unembedding": "lm_head"}
 LAYER = {
     "mixer_norm.gain": "input_layernorm.weight",
@@ -61,7 +63,7 @@ def _rows(what: str, plain: LanguageModel, theta: float, precision: str) -> list
         sides["transformers"] = lambda n, rows: theirs(peer, [prompt] * rows, n)
         _check(what, pack(plain, "fp32"), peer, prompt)
         peer.to(PRECISIONS[precision])
-    found = []
+    found = same_ids(what, model, prompt, {name: side(NEW, 1) for name, side in sides.items()})
     for rows_ in (1, BATCH):
         rates = {name: rows_ * (NEW - 1) / seconds for name, seconds in _decoding(sides, rows_).items()}
         for name, rate in rates.items():
@@ -79,6 +81,21 @@ def _check(what: str, model: LanguageModel, peer: Any, prompt: list[int]) -> Non
     off = float((logits - expected).abs().max() / expected.abs().max())
     assert off < 1e-4, f"{what}: the logits differ by {off:.1%} of the largest"
     assert ours(model, [prompt], NEW) == theirs(peer, [prompt], NEW), f"{what}: the sides write other tokens"
+
+
+@torch.inference_mode()
+def same_ids(what: str, model: LanguageModel, prompt: list[int], written: dict[str, list[int]]) -> list[dict[str, Any]]:
+    """A row for each peer: how many of its first tokens are ours. They may part only at a near tie."""
+    mine, found = written["firsthand"], []
+    for name, theirs_ in written.items():
+        same = next((at for at, (a, b) in enumerate(zip(mine, theirs_, strict=True)) if a != b), len(mine))
+        if same < len(mine):
+            scores = model(torch.tensor([prompt + mine[:same]]))[0, -1].float()
+            gap = float((scores[mine[same]] - scores[theirs_[same]]).abs() / scores.abs().max())
+            assert gap < TIE, f"{what}: {name} writes another token after {same}, which is no tie ({gap:.1%})"
+        if name != "firsthand":
+            found.append({"what": f"{what}, greedy", "who": name, "same ids": f"{same} of {len(mine)}"})
+    return found
 
 
 def _decoding(sides: dict[str, Callable[[int, int], Any]], rows_: int) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 Needs `pip install llama-cpp-python gguf` (the first compiles llama.cpp for this machine); without them it says so. The
 weights go through a GGUF file in a temporary folder. Both sides read a prompt, then write NEW tokens, greedily and in
-turn; the median of some rounds counts, reading excluded. The logits after the prompt are compared first.
+turn; the median of some rounds counts, reading excluded. The logits after the prompt are compared first, and the ids:
+they may part only where two tokens are as good as equal (benchmarks/decode.py).
 """
 
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.decode import LARGE, NEW, PROMPT, _decoding, _model, ours
+from benchmarks.decode import LARGE, NEW, PROMPT, _decoding, _model, ours, same_ids
 from firsthand.generate.packed import pack
 from firsthand.model.language_model import LanguageModel
 
@@ -50,8 +51,9 @@ def rows() -> list[dict[str, Any]]:
             "firsthand": lambda n, _: ours(model, [prompt], n),
             "llama.cpp": lambda n, _: _theirs(llama_cpp, peer, prompt, n),
         }
+        found = same_ids(WHAT, model, prompt, {name: side(NEW, 1) for name, side in sides.items()})
         rates = {name: (NEW - 1) / seconds for name, seconds in _decoding(sides, 1).items()}
-    return [
+    return found + [
         {"what": WHAT, "who": name, "figure": rate, "ours over it": rates["firsthand"] / rate}
         for name, rate in rates.items()
     ]

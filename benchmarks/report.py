@@ -31,11 +31,14 @@ NAMES = [
     "corpus",
     "start",
     "bpe",
+    "bulk",
     "minute",
     "speedrun",
     "delta_rule",
     "selective_scan",
     "mamba2",
+    "lora",
+    "tuning_memory",
 ]
 FLAGS = {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "avx512_fp16", "asimd", "bf16", "sve"}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -36,6 +36,8 @@ PARTS = (
     "position",
     "norm",
     "initialize",
+    "adapter",
+    "quantize",
 )
 """The settings that name a part: an override such as train.optimizer.lr=1e-3 reaches into it."""
 
@@ -58,6 +60,11 @@ class RunNode(Node):
 
 
 class DataNode(Node):
+    kind: Literal["text", "conversations", "labels"] = Field(
+        "text",
+        description="text: every token is learnt; conversations: records, of which the answers are learnt; labels: "
+        "records with a text and its class",
+    )
     source: str | list[str] = Field("shakespeare", description="a name in SOURCES, or a path, glob or URL")
     field: str = Field("text", description="the field that holds the text in .jsonl and .parquet")
     validation: str = Field(
@@ -71,6 +78,11 @@ class DataNode(Node):
     batch_tokens: int | None = Field(
         None, gt=0, description="tokens in one optimizer step, over all ranks; absent: the dial"
     )
+    row_tokens: int | None = Field(
+        None, gt=0, description="tokens in a row of a batch; absent: context_length, at most 1024 for conversations"
+    )
+    packing: bool = Field(True, description="several conversations share a row; false: one a row, and padding")
+    skip_bad: bool = Field(False, description="leave out records that cannot be used; they are counted and listed")
     stride: int | None = Field(None, gt=0, description="tokens between window starts; absent: context_length")
     mask_documents: bool = Field(False, description="packed documents do not attend to each other")
 
@@ -80,6 +92,9 @@ class ModelNode(Node):
 
     weights: str | None = Field(
         None, description="begin with this model's weights: a run, a checkpoint, a Hugging Face folder, a GGUF file"
+    )
+    weights_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="what these weights must be; noted when the run starts"
     )
     preset: str = "modern"
     size: str | None = Field(None, description="one of the preset's sizes by name, such as nano or 8b")
@@ -103,10 +118,25 @@ class ModelNode(Node):
     softcap: float | None = Field(None, ge=0, description="logits are softcap * tanh(logits / softcap); 0: off")
 
 
+class AdaptNode(Node):
+    """What of a trained model learns, and through what (docs/finetuning/adapters.md)."""
+
+    adapter: PartSpec | None = Field(None, description="lora or dora: few weights that learn beside frozen ones")
+    quantize: PartSpec | None = Field(None, description="nf4: the layers' frozen maps in 4 bits")
+    train: Literal["all", "head", "last_block", "adapter"] | None = Field(
+        None, description="what learns; absent: the adapter if there is one, else all"
+    )
+
+    @property
+    def policy(self) -> str:
+        return self.train or ("adapter" if self.adapter else "all")
+
+
 class TrainNode(Node):
-    """Without steps, tokens, seconds and flops the dial says how many tokens; without its rates, the optimizer's."""
+    """Without epochs, steps, tokens, seconds and flops the dial says how long; without its rates, the optimizer's."""
 
     seed: int = Field(0, ge=0)
+    epochs: float | None = Field(None, gt=0, description="how often the data are gone through")
     steps: int | None = Field(None, gt=0)
     tokens: float | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0)
@@ -119,6 +149,9 @@ class TrainNode(Node):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     attention: Literal["auto", "product", "sdpa"] = Field("auto", description="its version in training steps")
     compile: bool | Literal["auto"] = "auto"
+    recompute: bool = Field(
+        False, description="keep only what enters each layer for the backward pass and compute the rest again"
+    )
     device: str = "auto"
     threads: int | None = Field(None, gt=0)
     log_every: int = Field(10, gt=0)
@@ -140,6 +173,7 @@ class Config(Node):
     data: DataNode = DataNode()
     tokenizer: PartSpec = Field(default={"part": "bpe", "vocab_size": 2048})
     model: ModelNode = ModelNode()
+    adapt: AdaptNode = AdaptNode()
     train: TrainNode = TrainNode()
 
 

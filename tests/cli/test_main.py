@@ -23,8 +23,10 @@ def _verbs() -> list[str]:
 
 def test_the_verbs_are_these() -> None:
     """Others build on these names: taking one away is a change for the CHANGELOG."""
-    names = "bench check compare count demo export generate get growth import prepare probe runs scaling sweep"
-    assert _verbs() == [*names.split(), "tokenizer", "train"]
+    names = (
+        "bench chat check classify compare count data demo eval export generate get growth import prepare probe runs"
+    )
+    assert _verbs() == [*names.split(), *["scaling", "sweep", "tokenizer", "train"]]
 
 
 @pytest.mark.parametrize("verb", ["", *_verbs()])

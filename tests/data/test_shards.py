@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firsthand.data.index import own_hash
-from firsthand.data.shards import Tokens, write_shards
+from firsthand.data.shards import Tokens
+from firsthand.data.write import write_shards
 from firsthand.errors import DamagedError, UserError
 
 
@@ -226,7 +227,7 @@ def test_tokens_in_memory():
 MEMORY = """
 import resource, sys
 import numpy as np
-from firsthand.data.shards import write_shards
+from firsthand.data.write import write_shards
 block = np.arange(50_000) % 60_000
 def peak(count):
     write_shards((block for _ in range(count)), sys.argv[1], 60_000, 0)

@@ -17,7 +17,9 @@ CODE = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
 
 # Each table of parts, and the page that promises to list all of it.
 PAGES = {
+    "MEASURES": "evaluation.md",
     "SOURCES": "data.md",
+    "RECORDS": "finetuning/README.md",
     "CLEANERS": "data.md",
     "FILTERS": "data.md",
     "TASKS": "data.md",
@@ -42,6 +44,8 @@ PAGES = {
     "OPTIMIZERS": "training.md",
     "SCHEDULES": "training.md",
     "TRACKERS": "training.md",
+    "ADAPTERS": "finetuning/adapters.md",
+    "QUANTIZERS": "finetuning/adapters.md",
 }
 
 

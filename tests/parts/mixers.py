@@ -45,6 +45,12 @@ class Sound(nn.Module):
         return torch.stack(means, 1)
 
 
+class Changed(Sound):
+    def forward(self, x, place, state=None):
+        y, state = super().forward(x, place, state)
+        return self.change(x, y), state
+
+
 class AttributeSlip(Sound):
     def forward(self, x, place, state=None):
         return x * self.gain, state
@@ -69,28 +75,24 @@ class NoPair(Sound):
         return super().forward(x, place, state)[0]
 
 
-class Swapped(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y.transpose(1, 2), state
+class Swapped(Changed):
+    def change(self, x, y):
+        return y.transpose(1, 2)
 
 
-class OneShort(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y[:, 1:] if y.shape[1] > 1 else y, state
+class OneShort(Changed):
+    def change(self, x, y):
+        return y[:, 1:] if y.shape[1] > 1 else y
 
 
-class SinglePrecision(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y.float(), state
+class SinglePrecision(Changed):
+    def change(self, x, y):
+        return y.float()
 
 
-class NotANumber(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return torch.cat((y[:, :1] / 0.0 * 0.0, y[:, 1:]), 1), state
+class NotANumber(Changed):
+    def change(self, x, y):
+        return torch.cat((y[:, :1] / 0.0 * 0.0, y[:, 1:]), 1)
 
 
 class Talkative(Sound):
@@ -98,16 +100,14 @@ class Talkative(Sound):
         return super().forward(x, place, self.initial_state(len(x), 0) if state is None else state)
 
 
-class LooksAhead(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y + F.pad(x, (0, 0, 0, 4))[:, 4:], state
+class LooksAhead(Changed):
+    def change(self, x, y):
+        return y + F.pad(x, (0, 0, 0, 4))[:, 4:]
 
 
-class KnowsTheLength(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y / x.shape[1], state
+class KnowsTheLength(Changed):
+    def change(self, x, y):
+        return y / x.shape[1]
 
 
 class Deaf(Sound):
@@ -145,10 +145,9 @@ class SeesDocuments(Sound):
         return super().forward(x, Place(place.index), state)
 
 
-class GoesByColumn(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y * torch.arange(x.shape[1]).unsqueeze(1), state
+class GoesByColumn(Changed):
+    def change(self, x, y):
+        return y * torch.arange(x.shape[1]).unsqueeze(1)
 
 
 class GoesOnAcross(Sound):
@@ -165,10 +164,9 @@ class SeesPadding(Sound):
         return super().forward(x, place, state)
 
 
-class MixesRows(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y + x.mean(0, keepdim=True), state
+class MixesRows(Changed):
+    def change(self, x, y):
+        return y + x.mean(0, keepdim=True)
 
 
 class Forgets(Sound):
@@ -215,10 +213,9 @@ class AllHeads(Sound):
             raise ValueError(f"{n_kv_heads} heads are too few")
 
 
-class Detached(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y + x.detach().square(), state
+class Detached(Changed):
+    def change(self, x, y):
+        return y + x.detach().square()
 
 
 class Idle(Sound):
@@ -261,22 +258,19 @@ class ChangesInputs(Sound):
         return y, state
 
 
-class Coarse(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y + 300.0 - 300.0, state
+class Coarse(Changed):
+    def change(self, x, y):
+        return y + 300.0 - 300.0
 
 
-class FixedTable(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y * torch.ones(1), state
+class FixedTable(Changed):
+    def change(self, x, y):
+        return y * torch.ones(1)
 
 
-class Unwritten(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y + torch.empty_like(x).isnan(), state
+class Unwritten(Changed):
+    def change(self, x, y):
+        return y + torch.empty_like(x).isnan()
 
 
 class UnwrittenState(Sound):
@@ -285,16 +279,14 @@ class UnwrittenState(Sound):
         return {**state, "mean": torch.empty_like(state["mean"]).nan_to_num(1.0)}
 
 
-class Noisy(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y + torch.randn_like(y), state
+class Noisy(Changed):
+    def change(self, x, y):
+        return y + torch.randn_like(y)
 
 
-class DropsAlways(Sound):
-    def forward(self, x, place, state=None):
-        y, state = super().forward(x, place, state)
-        return y * (1 - self.dropout.p), state
+class DropsAlways(Changed):
+    def change(self, x, y):
+        return y * (1 - self.dropout.p)
 
 
 class DropsNever(Sound):

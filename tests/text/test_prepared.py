@@ -64,8 +64,7 @@ def test_documents_come_back_as_they_were(tmp_path):
         Document("half a pair \ud83d", "c"),
     ]
     with prepared.Writer(tmp_path / "out", ["train"]) as writer:
-        for document in given:
-            writer.write("train", document)
+        writer.write(("train", document) for document in given)
         writer.commit({"splits": writer.splits}, "")
     assert list(read_split(tmp_path / "out", "train")) == given
 

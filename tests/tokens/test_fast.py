@@ -1,13 +1,19 @@
 """The bulk engine: the readable code's ids, in order, whatever the workers and the memo."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from firsthand.data.shards import write_shards
+from firsthand.data.write import write_shards
 from firsthand.text import pool
 from firsthand.tokens import TOKENIZERS, fast
 from firsthand.tokens.char import CharTokenizer
-from firsthand.tokens.fast import Engine, encode_all
+from firsthand.tokens.fast import Engine, encode_all, encode_parts
+
+
+def parts_of(split, size, text):
+    return (raw for raw, _ in split._blocks(text, size))
 
 
 def test_ids_are_those_of_the_readable_code(trained, plays, python_sources, many_scripts):
@@ -52,6 +58,27 @@ def test_long_chunks_are_not_remembered():
     engine = Engine(TOKENIZERS["bpe"].train(["some words"]))
     engine.encode(["a" * 1000, "x " + "b" * 129, "x " + "c" * 128])
     assert sorted(engine._chunks) == ["\x0fx", "c" * 128]
+
+
+def test_it_counts_what_the_memo_knew():
+    engine = Engine(TOKENIZERS["bpe"].train(["some words"]))
+    engine.encode(["some words some words", "other words"])
+    assert (engine.asked, engine.missed) == (6, 4)  # words that begin a text are chunks of their own
+    engine.encode(["some words"])
+    assert (engine.asked, engine.missed) == (8, 4)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_long_texts_are_encoded_in_parts(kind, plays, monkeypatch):
+    monkeypatch.setattr(fast, "BATCH", 1000)
+    monkeypatch.setattr(type(TOKENIZERS["bpe"].train([]).split), "parts", functools.partialmethod(parts_of, 700))
+    made = TOKENIZERS[kind].train(plays[:1], **({"vocab_size": 600} if kind in ("bpe", "wordpiece") else {}))
+    texts = [plays[1][:9000], "", "short", "國王看見了，夜裡。" * 500]
+    found = [[part.tolist() for part in parts] for parts in encode_parts(made, iter(texts), 1)]
+    assert [[id for part in parts for id in part] for parts in found] == [made.encode(text) for text in texts]
+    assert [len(parts) for parts in found[1:3]] == [1, 1]
+    if kind == "bpe":
+        assert min(len(found[0]), len(found[3])) > 5
 
 
 def test_large_vocabularies_have_wide_ids():

@@ -12,7 +12,7 @@ from firsthand.errors import UserError
 from firsthand.ops import choice
 from firsthand.ops.attention import VERSIONS, attention
 from firsthand.ops.choice import preferring
-from firsthand.train import choices, host, precision
+from firsthand.train import choices, compiling, host, precision
 from firsthand.train.choices import Choices, choose
 from firsthand.train.parallel import Ranks
 
@@ -79,6 +79,56 @@ def test_all_ranks_compute_as_the_first():
             return [[0.0, 1.0, 1.0, 0.0], values]
 
     assert Choices("bf16", "sdpa", 2, False).agreed(Second(1, 2)) == Choices("fp32", "product", 1, False)
+
+
+class TestCompiling:
+    """On a CPU only runs that are long enough; here every matrix product runs at 1 TFLOP/s."""
+
+    @pytest.fixture(autouse=True)
+    def compiler(self, monkeypatch):
+        monkeypatch.setattr(compiling, "matmul_rate", lambda *_: 1e12)
+        monkeypatch.setattr(compiling, "_trouble", lambda: None)
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "untouched")
+
+    @pytest.mark.parametrize(
+        ("bounds", "compiled"),
+        [
+            ({}, False),
+            ({"seconds": 1700.0}, False),
+            ({"seconds": 1900.0}, True),
+            ({"flops": 0.4e12 * 1700}, False),
+            ({"flops": 0.4e12 * 1900}, True),
+            ({"seconds": 1900.0, "flops": 0.4e12 * 1700}, False),
+        ],
+    )
+    def test_it_must_be_repaid(self, bounds, compiled):
+        found = choose(CPU, "fp32", **bounds)
+        assert found.compiled is compiled
+        assert ("not compiled" in found.why[-1]) is not compiled
+
+    def test_it_can_be_forced_and_is_kept_when_a_run_is_resumed(self):
+        assert not choose(CPU, "fp32", compiled=False, seconds=9999.0).compiled
+        assert choose(CPU, "fp32", compiled=True).compiled
+        assert choose(CPU, "fp32", earlier={"compiled": True}).compiled
+        assert not choose(CPU, "fp32", seconds=9999.0, earlier={"compiled": False}).compiled
+
+    def test_without_a_compiler_the_run_goes_on_without(self, monkeypatch):
+        monkeypatch.undo()
+
+        def broken(*_):
+            raise RuntimeError("no g++\nat all")
+
+        monkeypatch.setattr(torch, "compile", broken)
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "untouched")
+        found = choose(CPU, "fp32", threads=1, seconds=9999.0)
+        assert not found.compiled
+        assert "2.8 h repays it: the compiler fails (RuntimeError: no g++)" in found.why[-1]
+
+    def test_what_is_compiled_is_kept_in_the_users_cache(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+        monkeypatch.setenv("FIRSTHAND_CACHE", str(tmp_path))
+        compiling.keep_cache()
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "torchinductor")
 
 
 def versions_used(monkeypatch, **call):

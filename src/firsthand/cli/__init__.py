@@ -8,11 +8,15 @@ import typer
 
 from firsthand.cli import (
     bench,
+    chat,
     check,
+    classify,
     compare,
     count,
+    data,
     demo,
     errors,
+    eval,
     export,
     generate,
     get,
@@ -35,6 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate.generate)
+app.command("eval")(eval.evaluate)
+app.command()(chat.chat)
 app.command()(get.get)
 app.command()(prepare.prepare)
 app.command()(train.train)
@@ -43,6 +49,7 @@ app.command("import")(import_.import_)
 app.command()(export.export)
 app.command()(count.count)
 app.command()(check.check)
+app.command()(classify.classify)
 app.command()(compare.compare)
 app.command()(sweep.sweep)
 app.command()(growth.growth)
@@ -51,6 +58,7 @@ app.command()(scaling.scaling)
 app.command()(bench.bench)
 app.add_typer(runs.app, name="runs")
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(data.app, name="data")
 
 
 def prepare_environment() -> None:

@@ -1,4 +1,4 @@
-"""firsthand demo: from all of Shakespeare's plays to a GPT that writes, in a few minutes."""
+"""firsthand demo: a GPT that writes plays, in a few minutes; and what fine-tuning makes of models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,18 +10,34 @@ from firsthand.cli.train import find_recipe
 
 
 def demo(
-    seconds: Annotated[float, typer.Option(min=1, help="How long to train.")] = 240.0,
-    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/demo"),
+    what: Annotated[str, typer.Argument(help="plays; or of fine-tuning: classes, instructions, dialogue.")] = "plays",
+    seconds: Annotated[float, typer.Option(min=1, help="How long to train our own GPT on plays.")] = 240.0,
+    out: Annotated[Path | None, typer.Option(help="The folder. Absent: runs/demo, or runs/demo-WHAT.")] = None,
+    data: Annotated[str | None, typer.Option(help="Your own records, for classes and instructions.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model from elsewhere that takes part, tuned with LoRA. May be repeated.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Tune so often, with seeds 0, 1, …")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted demo.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an earlier demo aside and start anew.")] = False,
     json: Json = False,
 ) -> None:
-    """Train a GPT on Shakespeare's plays, watch it learn, and compare it with simpler models on held-out plays."""
+    """Train a GPT on Shakespeare's plays and set it beside simpler models; or tune models, and see what it gives.
+
+    classes: name the class of a text. instructions: answer. dialogue: our own GPT speaks as a character of the plays.
+    """
     from firsthand import config
-    from firsthand.errors import UserError
+    from firsthand.cli.demonstrations import NAMES, demonstrate
+    from firsthand.errors import UserError, suggest
 
     if resume and fresh:
         raise UserError("--resume goes on with an earlier demo and --fresh starts anew: give one of them.")
+    if what in NAMES:
+        demonstrate(what, seconds, out or Path(f"runs/demo-{what}"), data, model or [], seeds, json)
+        return
+    if what != "plays":
+        raise UserError(f"There is no demo {what!r}. {suggest(what, ['plays', *NAMES])}")
+    out = out or Path("runs/demo")
     tree = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={out}"])
 
     from firsthand.experiments import report

@@ -9,39 +9,44 @@ from typing import Annotated, Any
 
 import typer
 
-from firsthand.cli.output import Json, emit
+from firsthand.cli.options import (
+    Device,
+    Engine,
+    MinP,
+    Parts,
+    Precision,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+)
+from firsthand.cli.output import Json, emit, valid, write
 from firsthand.errors import UserError
-from firsthand.generate.stream import Completion, Piece, printable
+from firsthand.generate.stream import Completion, Piece
 
 
 def generate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or one of its checkpoints.")],
-    parts: Annotated[
-        list[str] | None,
-        typer.Argument(help="Parts that the model has from files, named again: model.mixer=my_idea.py:MyMixer."),
-    ] = None,
+    parts: Parts = None,
     prompt: Annotated[
         list[str] | None,
         typer.Option(help="The text to continue; - reads it from standard input. Repeat it for several at once."),
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Stop after so many tokens.")] = 200,
-    temperature: Annotated[
-        float, typer.Option(help="0: always the most probable token; 1: as the model thinks.")
-    ] = 0.8,
-    top_k: Annotated[int | None, typer.Option(help="Only the k most probable tokens.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Only the most probable tokens that together reach p.")] = None,
-    min_p: Annotated[float | None, typer.Option(help="Only tokens at least so probable, relative to the best.")] = None,
-    repetition_penalty: Annotated[float, typer.Option(help="Above 1: tokens seen before become less probable.")] = 1.0,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text. May be repeated.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same text. Absent: another each time.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")] = "cpu",
-    precision: Annotated[
-        str, typer.Option(help="fp32; bf16: twice as fast for large models; auto: bf16 for these.")
-    ] = "auto",
-    engine: Annotated[str, typer.Option(help="native: compiled steps; torch; auto: native where it can be.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads. Absent: what a short trial likes best.")] = None,
+    temperature: Temperature = 0.8,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    stop: Stop = None,
+    seed: Seed = None,
+    device: Device = "cpu",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
+    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Continue a text with a trained model, as it comes."""
@@ -111,29 +116,23 @@ def _show(pieces: Iterable[Piece], prompts: list[str]) -> list[Completion]:
     ended: dict[int, Completion] = {}
     waiting = [""] * len(prompts)
     current = 0
-    _write(_heading(prompts, current) + prompts[current])
+    write(_heading(prompts, current) + prompts[current])
     for piece in pieces:
         waiting[piece.row] += piece.text
         if piece.completion is not None:
             ended[piece.row] = piece.completion
         while current < len(prompts):
-            _write(waiting[current])
+            write(waiting[current])
             waiting[current] = ""
             if current not in ended:
                 break
             current += 1
-            _write("\n" + (_heading(prompts, current) + prompts[current] if current < len(prompts) else ""))
+            write("\n" + (_heading(prompts, current) + prompts[current] if current < len(prompts) else ""))
     return [ended[row] for row in sorted(ended)]
 
 
 def _heading(prompts: list[str], row: int) -> str:
     return f"── {row + 1} of {len(prompts)} ──\n" if len(prompts) > 1 else ""
-
-
-def _write(text: str) -> None:
-    if text:
-        sys.stdout.write(_valid(printable(text), sys.stdout.encoding or "utf-8"))
-        sys.stdout.flush()
 
 
 def _notices(completions: list[Completion], context_length: int) -> list[str]:
@@ -161,13 +160,6 @@ def _notices(completions: list[Completion], context_length: int) -> list[str]:
 
 def _report(completions: list[Completion], seed: int, speed: float) -> dict[str, Any]:
     """The JSON value: every completion in a list; of a single prompt, its fields at the top as well."""
-    each = [asdict(completion) | {"prompt": _valid(completion.prompt)} for completion in completions]
+    each = [asdict(completion) | {"prompt": valid(completion.prompt)} for completion in completions]
     common = {"seed": seed, "tokens_per_second": round(speed, 1), "completions": each}
     return {**each[0], **common} if len(each) == 1 else common
-
-
-def _valid(text: str, encoding: str = "utf-8") -> str:
-    """`text` with U+FFFD or ? for what the encoding cannot say."""
-    return (
-        text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode(encoding, "replace").decode(encoding)
-    )

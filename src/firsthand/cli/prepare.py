@@ -1,6 +1,7 @@
 """firsthand prepare: text from anywhere, cleaned, filtered, without duplicates, split, with a report."""
 
 import re
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ from firsthand.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from firsthand.text.prepared import Target
 
 _UNITS = {"": 0, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -31,6 +34,9 @@ def prepare(
     test: Annotated[float, typer.Option(help="The share of the documents held out for a final test.")] = 0.0,
     limit: Annotated[str | None, typer.Option(help="Read only so many documents (1000) or bytes (10MB).")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; absent: all cores where that pays.")] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Write token ids, not text: of this run or folder with a tokenizer.json.")
+    ] = None,
     compress: Annotated[bool, typer.Option("--zstd", help="Write .jsonl.zst.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what prepare wrote there before.")] = False,
     json: Json = False,
@@ -38,6 +44,8 @@ def prepare(
     """Turn raw text into a folder to train on: train, validation and test documents, and a report of every step."""
     from firsthand.text import pipeline
 
+    if tokenizer and compress:
+        raise UserError("--zstd is for text; token shards are read where they lie. Leave out one of the two options.")
     documents, size = _limit(limit)
     with _progress() as progress:
         report = pipeline.prepare(
@@ -54,12 +62,23 @@ def prepare(
             workers=workers,
             zstd=compress,
             overwrite=overwrite,
+            target=_shards(tokenizer, workers) if tokenizer else None,
             progress=progress,
         )
     if json:
         emit({"out": str(out), **report})
     else:
         _show(out, report)
+
+
+def _shards(tokenizer: str, workers: int | None) -> "Callable[[Path, list[str], bool], Target]":
+    """What writes token shards instead of text."""
+    from functools import partial
+
+    from firsthand.cli.tokenizer import opened
+    from firsthand.experiments.bulk import ShardWriter
+
+    return partial(ShardWriter, opened(tokenizer), workers)
 
 
 def _list(text: str, option: str) -> list[Any]:
@@ -96,8 +115,14 @@ def _progress() -> "Iterator[Callable[[int, int], None]]":
     if not terminal.is_terminal:
         yield lambda documents, size: None
         return
+    start = time.perf_counter()
     with terminal.status("Reading …") as status:
-        yield lambda documents, size: status.update(f"{documents:,} documents, {size / 1e6:,.1f} MB kept")
+
+        def show(documents: int, size: int) -> None:
+            rate = size / 1e6 / (time.perf_counter() - start)
+            status.update(f"{documents:,} documents, {size / 1e6:,.1f} MB kept, {rate:.1f} MB/s")
+
+        yield show
 
 
 def _show(out: Path, report: dict[str, Any]) -> None:
@@ -117,7 +142,9 @@ def _show(out: Path, report: dict[str, Any]) -> None:
     terminal = console()
     terminal.print(table)
     for name, split in report["splits"].items():
-        terminal.print(f"{name:>10}: {split['documents']:,} documents, {human(split['bytes'])}")
+        made = f", {split['tokens']:,} tokens" if "tokens" in split else ""
+        terminal.print(f"{name:>10}: {split['documents']:,} documents, {human(split['bytes'])}{made}")
     for note in report["notes"]:
         terminal.print(note)
-    terminal.print(f"\n{out / 'report.md'} shows examples. Train on it: data.source={out}", soft_wrap=True)
+    use = f"data.source={out}" + (f" tokenizer={out}" if "tokens" in report["splits"]["train"] else "")
+    terminal.print(f"\n{out / 'report.md'} shows examples. Train on it: {use}", soft_wrap=True)

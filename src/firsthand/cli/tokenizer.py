@@ -90,16 +90,16 @@ def encode(
     """Show the tokens of a text in colours, each with its id."""
     from firsthand.tokens.base import to_bytes
 
-    opened = _open(tokenizer)
+    found = opened(tokenizer)
     text = sys.stdin.buffer.read().decode(errors="surrogateescape") if text == "-" else text
     raw = to_bytes(text)
-    ids = opened.encode(text)
+    ids = found.encode(text)
     if json:
-        tokens = [opened.decode([id]) for id in ids]
-        emit({"kind": opened.kind, "ids": ids, "tokens": tokens, "round_trip": opened.decode_bytes(ids) == raw})
+        tokens = [found.decode([id]) for id in ids]
+        emit({"kind": found.kind, "ids": ids, "tokens": tokens, "round_trip": found.decode_bytes(ids) == raw})
         return
     size = len(raw)
-    console().print(_coloured(opened, ids, numbers=True))
+    console().print(_coloured(found, ids, numbers=True))
     console().print(f"\n{len(ids):,} tokens for {size:,} bytes: {size / max(len(ids), 1):.2f} bytes per token")
 
 
@@ -123,7 +123,7 @@ def compare(
     texts = [document.text for document in held]
     made: dict[str, TableTokenizer] = {}
     for name in tokenizers or list(TOKENIZERS):
-        made[name] = _at_most(name, learn, vocab_size) if name in TOKENIZERS else _open(name)
+        made[name] = _at_most(name, learn, vocab_size) if name in TOKENIZERS else opened(name)
     figures = {name: measure(tokenizer, texts) for name, tokenizer in made.items()}
     if json:
         emit({"source": source, "held_out_bytes": sum(len(text.encode()) for text in texts), "tokenizers": figures})
@@ -169,7 +169,7 @@ def _kind(name: str) -> "type[TableTokenizer]":
     return TOKENIZERS[name]
 
 
-def _open(name: str) -> "TableTokenizer":
+def opened(name: str) -> "TableTokenizer":
     """The tokenizer in a folder, a file, or a run's newest checkpoint."""
     from firsthand.tokens import load
 

@@ -46,7 +46,7 @@ class Loader:
     ) -> None:
         assert 0 <= rank < world, f"rank {rank} of {world}"
         _long_enough(tokens, context_length)
-        self.rows = _rows(context_length, batch_tokens, microbatches, world)
+        self.rows = rows_of(context_length, batch_tokens, microbatches, world)
         self.context_length = context_length
         self.microbatches = microbatches // world
         self.device = torch.device(device)
@@ -60,6 +60,10 @@ class Loader:
         self._mask_documents = mask_documents
         self._span = np.arange(context_length)
         self._index = _index(context_length, self.device)
+
+    @property
+    def rows_per_epoch(self) -> int:
+        return self.windows_per_epoch
 
     @property
     def steps_per_epoch(self) -> int:
@@ -171,7 +175,7 @@ def _long_enough(tokens: Tokens, context_length: int) -> None:
         )
 
 
-def _rows(context_length: int, batch_tokens: int, microbatches: int, world: int) -> int:
+def rows_of(context_length: int, batch_tokens: int, microbatches: int, world: int) -> int:
     """Rows of the global batch."""
     if microbatches % world:
         near = _nearest(microbatches, world)

@@ -1,20 +1,14 @@
-"""Tokens on disk: NPY files of ids that are memory-mapped, where each document starts, and an index with hashes."""
+"""Tokens to read: NPY files of ids that are memory-mapped, where each document starts, and an index with hashes."""
 
-import contextlib
-import itertools
 import json
-import shutil
-import uuid
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firsthand.data.columns import Column, Columns
-from firsthand.data.index import AGAIN, INDEX, check, load_array, read_index, write_index
-from firsthand.errors import DamagedError, UserError
+from firsthand.data.index import AGAIN, INDEX, check, load_array, read_index
+from firsthand.errors import DamagedError
 
 Ids: TypeAlias = NDArray[np.integer[Any]]
 
@@ -108,78 +102,3 @@ class Tokens:
     def documents_at(self, positions: Ids) -> NDArray[np.int64]:
         """The number of the document that each of `positions` lies in (0, 1, ...), in the same shape."""
         return np.searchsorted(self.document_starts, positions, side="right") - 1
-
-
-def write_shards(
-    documents: Iterable[Ids],
-    dir: str | Path,
-    vocab_size: int,
-    end_of_text: int | None,
-    fingerprint: str = "",
-    names: Iterable[str] | None = None,
-    shard_tokens: int = 1 << 27,
-) -> Tokens:
-    """Write the ids of all documents to the folder `dir`, each followed by `end_of_text` (if not None), and open it.
-
-    uint16 where vocab_size allows it, else uint32. One document is in memory at a time. The folder appears whole or
-    not at all; token shards that are already there are replaced, any other content is left alone (UserError).
-    UserError if there are no tokens or an id is not below vocab_size.
-    """
-    dir = Path(dir)
-    if dir.exists() and not (dir / INDEX).is_file() and (not dir.is_dir() or any(dir.iterdir())):
-        raise UserError(f"{dir} holds something else than token shards. Name an empty or new folder.")
-    dir.parent.mkdir(parents=True, exist_ok=True)
-    temporary = dir.parent / f".tmp-{uuid.uuid4().hex}"
-    temporary.mkdir()
-    try:
-        counts = _write(temporary, documents, vocab_size, end_of_text, names, shard_tokens)
-        fields = {"vocab_size": vocab_size, "end_of_text": end_of_text, "fingerprint": fingerprint}
-        write_index(temporary, {**counts, **fields})
-        _put(temporary, dir)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return Tokens.open(dir)
-
-
-def _write(
-    folder: Path,
-    documents: Iterable[Ids],
-    vocab_size: int,
-    end_of_text: int | None,
-    names: Iterable[str] | None,
-    shard_tokens: int,
-) -> dict[str, int]:
-    """Write all but the index; returns what it says of their number."""
-    dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
-    end = np.array([] if end_of_text is None else [end_of_text], dtype)
-    total = 0
-    named = zip(documents, itertools.repeat("") if names is None else names, strict=names is not None)
-    with contextlib.ExitStack() as stack:
-        starts = stack.enter_context(Column(folder / "documents.npy", np.dtype("<i8")))
-        ids = stack.enter_context(Columns(folder, dtype, shard_tokens))
-        lines = stack.enter_context((folder / "names.jsonl").open("w", encoding="utf-8")) if names is not None else None
-        for document, name in named:
-            if len(document) and not 0 <= document.min() <= document.max() < vocab_size:
-                wrong = int(document.max() if document.max() >= vocab_size else document.min())
-                raise UserError(
-                    f"Document {starts.length} holds the token id {wrong}; with vocab_size={vocab_size:,} ids go "
-                    f"from 0 to {vocab_size - 1:,}. The tokenizer is not the one these ids were made with."
-                )
-            starts.append(np.array([total], "<i8"))
-            ids.append(document.astype(dtype))
-            ids.append(end)
-            total += len(document) + len(end)
-            if lines:
-                lines.write(json.dumps(name) + "\n")
-        if total == 0:
-            raise UserError("There are no tokens to write: the text is empty.")
-        return {"tokens": total, "documents": starts.length}
-
-
-def _put(temporary: Path, dir: Path) -> None:
-    """Make `temporary` the folder `dir`; what was there is out of the way first and gone last."""
-    old = temporary.with_name(temporary.name + ".old")
-    if dir.exists():
-        dir.rename(old)
-    temporary.rename(dir)
-    shutil.rmtree(old, ignore_errors=True)

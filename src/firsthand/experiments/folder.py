@@ -66,6 +66,11 @@ class RunFolder:
         self.path.rename(aside)
         return aside
 
+    def config(self) -> Config | None:
+        """The settings of the run that is here; None if there is none."""
+        path = self.path / "config.yaml"
+        return config_module.load(path) if path.is_file() else None
+
     def save_config(self, config: Config) -> None:
         config_module.save(config, self.path / "config.yaml")
 
@@ -73,7 +78,7 @@ class RunFolder:
         """UserError if `config` is another experiment than the one in this folder; its bounds may differ."""
         path = self.path / "config.yaml"
         before, now = config_module.load(path).model_dump(mode="json"), config.model_dump(mode="json")
-        for part in ("data", "tokenizer", "model"):
+        for part in ("data", "tokenizer", "model", "adapt"):
             if before[part] != now[part]:
                 raise UserError(
                     f"{self.path} was started with another {part!r} (see {path}); a resumed run must stay the "

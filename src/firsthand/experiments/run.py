@@ -8,11 +8,14 @@ from typing import Any
 import torch
 
 from firsthand import assemble, checkpoint
+from firsthand.adapt.saved import Adapted
 from firsthand.config import Config
 from firsthand.errors import DamagedError, Stopped
 from firsthand.experiments import corpus as corpus_module
-from firsthand.experiments.corpus import Corpus
+from firsthand.experiments.corpus import AnyCorpus
 from firsthand.experiments.folder import RunFolder
+from firsthand.experiments.labels import LabelledCorpus
+from firsthand.experiments.origin import Origin, begin
 from firsthand.experiments.plots import plot_run
 from firsthand.experiments.watch import Show, Silent, Watch
 from firsthand.model.count import flops_per_token
@@ -39,33 +42,36 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
     saving; UserError for everything that the user can put right; what is wrong with a part is told before data is read.
     """
     started = time.perf_counter()
+    folder = RunFolder(config.run.folder)
+    config, origin = begin(config, folder.config() if resume and folder.used else None)
     config, derived = assemble.settle(config)
     assemble.check(config)
     with ranks(config.train.device) as group, StopFlag() as stop:
-        folder = RunFolder(config.run.folder)
         show = show if show is not None and group.first else Silent()
         if derived:
             show.note(f"the dial sets {', '.join(f'{key}={value:.9g}' for key, value in derived.items())}")
         continuing = resume and folder.used
         if group.first:
             _open_folder(folder, config, resume, fresh, show)
-            corpus_module.make(config, folder.data, show.note)
+            corpus_module.make(config, folder.data, show.note, origin.found if origin else None)
         group.wait()
         stop.check("preparing the data")
         corpus = corpus_module.open_corpus(folder.data)
         device = host.pick_device(config.train.device, group.local)
-        choices = _choices(config, device, folder.choices() if continuing else {}).agreed(group)
+        choices = _choices(config, device, folder.choices() if continuing else {}, corpus).agreed(group)
         show.note(f"computes with {'; '.join(choices.why)}")
-        loop = _loop(config, corpus, group, device, choices)
+        loop, adapted = _loop(config, corpus, group, device, choices, origin)
+        if origin:
+            show.note(f"begins with {origin.base.name} (weights {origin.base.sha256[:12]}…)")
         show.note(f"{sum(p.numel() for p in loop.model.parameters()) / 1e6:.2f} M parameters on {device}")
         loop.stop = lambda: stop.wanted
         loop.progress = Progress(seconds=time.perf_counter() - started)
         if continuing:
-            _restore(loop, folder, show)
-        watch = _watch(loop, config, corpus, folder, show, choices)
+            _restore(loop, adapted, folder, show)
+        watch = _watch(loop, config, corpus, folder, show, choices, adapted)
         try:
             with preferring("attention", choices.attention, forced=config.train.attention != "auto"):
-                return _train(loop, watch, folder)
+                return _train(loop, watch, folder, tuning=config.model.weights is not None)
         except Exception as error:
             if group.first and not isinstance(error, Stopped):
                 folder.set_status("failed", error=str(error), step=loop.progress.steps)
@@ -83,7 +89,7 @@ def _open_folder(folder: RunFolder, config: Config, resume: bool, fresh: bool, s
     folder.set_status("running")
 
 
-def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any]) -> Choices:
+def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any], corpus: AnyCorpus) -> Choices:
     train, fields = config.train, resolve(config.model)
     mixers = fields["mixer"] if isinstance(fields["mixer"], list) else [fields["mixer"]]
     attends = any(split(mixer)[0] == "attention" for mixer in mixers)
@@ -94,21 +100,34 @@ def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any]) -
         train.attention,
         train.threads,
         train.compile,
-        (fields["context_length"], d_head) if attends else None,
+        (assemble.row_tokens(config, fields["context_length"]), d_head) if attends else None,
         earlier,
+        train.seconds,
+        assemble.run_flops(config, corpus.tokenizer.vocab_size),
     )
 
 
-def _loop(config: Config, corpus: Corpus, group: Ranks, device: torch.device, choices: Choices) -> Loop:
+def _loop(
+    config: Config, corpus: AnyCorpus, group: Ranks, device: torch.device, choices: Choices, origin: Origin | None
+) -> tuple[Loop, Adapted]:
+    """The loop, and what checkpoints must say about its model."""
     train, chosen = config.train, choices.precision
-    model = assemble.make_model(config, corpus.tokenizer.vocab_size).to(device)
-    return Loop(
+    model = assemble.make_model(config, corpus.vocab_size)
+    if origin:
+        origin.put_into(model, corpus.tokenizer.vocab_size)
+    classes = corpus if isinstance(corpus, LabelledCorpus) else None
+    adapted = assemble.adapt(config, model, classes.labels if classes else None, origin.base if origin else None)
+    if origin:
+        origin.check_new_tokens(model, corpus.tokenizer)
+    loader = assemble.make_loader(config, corpus.train, model.context_length, group, device)
+    model = model.to(device)
+    loop = Loop(
         model,
-        assemble.make_objective(config),
+        assemble.make_objective(config, classes.class_counts if classes else None),
         assemble.make_optimizer(config, model, chosen),
         assemble.make_schedule(config),
-        assemble.make_loader(config, corpus.train, model.context_length, group, device),
-        assemble.make_budget(config),
+        loader,
+        assemble.make_budget(config, loader.rows_per_epoch / loader.rows),
         flops_per_token(model),
         device,
         chosen,
@@ -117,9 +136,10 @@ def _loop(config: Config, corpus: Corpus, group: Ranks, device: torch.device, ch
         ranks=group,
         compiled=choices.compiled,
     )
+    return loop, adapted
 
 
-def _restore(loop: Loop, folder: RunFolder, show: Show) -> None:
+def _restore(loop: Loop, adapted: Adapted, folder: RunFolder, show: Show) -> None:
     """Put the newest valid checkpoint's weights, optimizer state and progress into the loop."""
     saved = checkpoint.latest(folder.checkpoints, show.note)
     if saved is None:
@@ -127,14 +147,16 @@ def _restore(loop: Loop, folder: RunFolder, show: Show) -> None:
             f"No checkpoint in {folder.checkpoints} is intact, so nothing can be resumed; the damaged ones are kept "
             "there as bad-step-…. Start anew with --fresh, which moves the folder aside."
         )
-    assemble.load_weights(loop.model, saved.model, str(saved.path))
+    assemble.load_weights(loop.model, saved.model, str(saved.path), learning_only=adapted.base is not None)
     load_state_tensors(loop.optimizer, loop.model.named_parameters(), saved.optimizer)
     loop.progress = Progress(**saved.loop["progress"])
     loop.scale = LossScale(**saved.loop["loss_scale"])
     show.note(f"continuing after step {saved.step}")
 
 
-def _watch(loop: Loop, config: Config, corpus: Corpus, folder: RunFolder, show: Show, choices: Choices) -> Watch:
+def _watch(
+    loop: Loop, config: Config, corpus: AnyCorpus, folder: RunFolder, show: Show, choices: Choices, adapted: Adapted
+) -> Watch:
     peak = measure_peak(loop.device.type, seconds=0.03) * loop.ranks.world
     trackers = open_trackers(config.train.trackers, config.run.name, folder.path, config.model_dump(mode="json"))
     if loop.ranks.first:
@@ -146,10 +168,14 @@ def _watch(loop: Loop, config: Config, corpus: Corpus, folder: RunFolder, show: 
             peak_flops=peak,
             seed=loop.seed,
         )
-    return Watch(loop, config, corpus, folder, assemble.description(config, corpus.tokenizer), show, peak, trackers)
+    description = assemble.description(config, corpus.tokenizer, corpus.vocab_size, corpus.chat, adapted)
+    return Watch(loop, config, corpus, folder, description, show, peak, trackers)
 
 
-def _train(loop: Loop, watch: Watch, folder: RunFolder) -> dict[str, Any]:
+def _train(loop: Loop, watch: Watch, folder: RunFolder, tuning: bool) -> dict[str, Any]:
+    """All steps. `tuning`: the model can do something already, so it is asked before the first of them."""
+    if tuning and loop.progress.steps == 0:
+        watch.evaluate(watch.at_most)
     for step in loop:
         watch(step)
         if step.stop:
@@ -164,6 +190,8 @@ def _train(loop: Loop, watch: Watch, folder: RunFolder) -> dict[str, Any]:
     watch.sample()
     watch.save()
     summary = _summary(loop, watch, folder.path) | final
+    if isinstance(watch.corpus, LabelledCorpus):
+        summary |= watch.corpus.conclude(loop.model, folder.path, watch.row_tokens, loop.ranks.first)
     if loop.ranks.first:
         plot_run(folder.path)
         folder.set_status("finished", **summary)

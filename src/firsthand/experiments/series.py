@@ -21,12 +21,13 @@ from firsthand.experiments.corpus import Corpus
 from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.machine import machine, processor
 from firsthand.experiments.memory import PeakMemory
+from firsthand.experiments.origin import begin
 from firsthand.experiments.run import execute
 from firsthand.experiments.runs import Run, differing, read
 from firsthand.experiments.watch import Show
 from firsthand.train import host, precision
 
-DATA = ("source", "field", "validation", "clean", "filters", "deduplicate")
+DATA = ("kind", "source", "field", "validation", "clean", "filters", "deduplicate", "row_tokens", "skip_bad")
 """The settings under data. that decide the documents; the tokenizer's decide the rest of a run's data folder."""
 
 
@@ -87,7 +88,7 @@ class Series:
 
     def pinned(self, config: Config) -> Config:
         """`config` with all that it leaves to the dial, and the series' own precision in the place of "auto"."""
-        config, _ = assemble.settle(config)
+        config, _ = assemble.settle(begin(config)[0])
         if config.train.precision != "auto":
             return config
         device = host.pick_device(config.train.device)
@@ -97,10 +98,17 @@ class Series:
         return changed(config, {"train.precision": self.notes["precision"]})
 
     def corpus(self, config: Config) -> Corpus:
-        """The data of a run, made once for all runs that share its settings."""
+        """The data of a run, made once for all runs that share its settings. UserError where no text is predicted."""
+        if config.data.kind == "labels":
+            raise UserError("Runs are compared by bits per byte, and data.kind=labels predicts no text. Leave it out.")
         folder = self._data(config)
+        if config.model.weights and not (folder / "summary.json").is_file():
+            origin = begin(config)[1]
+            corpus_module.make(config, folder, self._show.note, origin.found if origin else None)
         corpus_module.make(config, folder, self._show.note)
-        return corpus_module.open_corpus(folder)
+        found = corpus_module.open_corpus(folder)
+        assert isinstance(found, Corpus), "classes are refused above"
+        return found
 
     def run(self, trial: Trial, number: int, total: int) -> Outcome:
         """Make the run, or go on with it, or find it finished. Stopped, after saving, if a signal asked for it.
@@ -154,6 +162,7 @@ class Series:
 
     def _data(self, config: Config) -> Path:
         decides = config.model_dump(mode="json", include={"data": set(DATA), "tokenizer": True})
+        decides |= {"weights": config.model.weights_sha256} if config.model.weights else {}
         return self.folder / "data" / hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
 
     def _share_data(self, config: Config, folder: RunFolder) -> None:

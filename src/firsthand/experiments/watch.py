@@ -6,16 +6,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from firsthand import checkpoint
+from firsthand import assemble, checkpoint
 from firsthand.config import Config
-from firsthand.data.loader import evaluation
+from firsthand.data.conversations import Conversations
 from firsthand.evaluate.experts import expert_visits, shares
 from firsthand.evaluate.perplexity import Score, score
-from firsthand.experiments.corpus import Corpus
+from firsthand.experiments.corpus import AnyCorpus, Corpus
 from firsthand.experiments.folder import RunFolder
+from firsthand.experiments.labels import LabelledCorpus
 from firsthand.generate import complete
+from firsthand.generate.text import answer
 from firsthand.train.loop import Loop, Step
 from firsthand.train.optimizers.groups import state_tensors
+from firsthand.types import Message
 
 
 @runtime_checkable
@@ -65,7 +68,7 @@ class Watch:
         self,
         loop: Loop,
         config: Config,
-        corpus: Corpus,
+        corpus: AnyCorpus,
         folder: RunFolder,
         description: dict[str, Any],
         show: Show,
@@ -74,7 +77,8 @@ class Watch:
     ) -> None:
         self.loop, self.corpus, self.folder, self.show = loop, corpus, folder, show
         self._train, self._description, self._peak, self._trackers = config.train, description, peak, trackers
-        self._mask_documents = config.data.mask_documents
+        self._config, self.row_tokens = config, assemble.row_tokens(config, loop.model.context_length)
+        self._learning_only = bool((description.get("adapt") or {}).get("base"))  # the rest lies with the base
         fraction = loop.budget.fraction(loop.progress)
         self._evaluating = Pace(config.train.evaluate_every, 0.1, fraction)
         self._sampling = Pace(config.train.sample_every, 0.2, fraction)
@@ -115,28 +119,48 @@ class Watch:
 
     def evaluate(self, at_most: int | None = None) -> dict[str, Any]:
         """Validate on the whole held-out text, or on `at_most` tokens from all over it; logs and returns it."""
-        model, ranks = self.loop.model, self.loop.ranks
-        text, length = self.corpus.validation, model.context_length
-        every = 1 if at_most is None else -(-len(text) // at_most)
+        named = isinstance(self.corpus, LabelledCorpus)
+        line = self._stamp() | (self._named(at_most) if named else self._predicted(at_most))
+        self.last |= line
+        self._write(line)
+        if self.loop.ranks.first:
+            self.show.evaluated(line)
+        return line
+
+    @property
+    def at_most(self) -> int | None:
+        """The tokens that evaluations along the way read."""
+        return self._train.evaluate_tokens
+
+    def _named(self, at_most: int | None) -> dict[str, Any]:
+        """How well classes are named; all ranks find the same."""
+        assert isinstance(self.corpus, LabelledCorpus)
+        found = self.corpus.evaluate(self.loop.model, "validation", self.row_tokens, at_most)
+        keep = ("accuracy", "macro_f1", "positive_f1")
+        return {"validation_loss": found["nats"], **{key: found[key] for key in keep if key in found}}
+
+    def _predicted(self, at_most: int | None) -> dict[str, Any]:
+        """How well tokens are predicted, over all ranks."""
+        assert isinstance(self.corpus, Corpus)
+        model, ranks, held_out, length = self.loop.model, self.loop.ranks, self.corpus.validation, self.row_tokens
+        tokens = len(held_out.ids) if isinstance(held_out, Conversations) else len(held_out)
+        every = 1 if at_most is None else -(-tokens // at_most)
         rows = max(1, (8192 if every == 1 else 2048) // length)
-        batches = islice(evaluation(text, length, rows, self._mask_documents, self.loop.device), 0, None, every)
+        batches = assemble.evaluation(self._config, held_out, length, rows, self.loop.device)
+        batches = islice(batches, 0, None, every)
         batches = islice(batches, ranks.rank, None, ranks.world)
         with expert_visits(model) as visits:
             mine = score(model, batches, self.loop.objective, self.loop.precision)
         nats, targets = (sum(column) for column in zip(*ranks.gather([mine.nats, float(mine.targets)]), strict=True))
         whole = Score(nats, int(targets))
-        share = whole.targets / (len(text) - 1)
-        line = self._stamp() | {
+        share = whole.targets / (held_out.targets if isinstance(held_out, Conversations) else len(held_out) - 1)
+        line: dict[str, Any] = {
             "validation_loss": whole.nats_per_token,
             "bits_per_byte": whole.bits_per_byte(1) / (self.corpus.validation_bytes * share),
             "validation_tokens": whole.targets,
         }
         if visits:
             line["expert_load"] = shares(visits)  # of what the first rank has read
-        self.last |= line
-        self._write(line)
-        if ranks.first:
-            self.show.evaluated(line)
         return line
 
     def sample(self) -> str | None:
@@ -144,17 +168,31 @@ class Watch:
         if not self.loop.ranks.first:
             return None
         steps = self.loop.progress.steps
-        text = complete(
-            self.loop.model,
-            self.corpus.tokenizer,
-            self._train.sample_prompt,
-            max_tokens=min(160, self.loop.model.context_length),
-            temperature=0.8,
-            seed=self._train.seed,
-        )
-        self.folder.add_sample(steps, self._train.sample_prompt + text)
-        self.show.sample(steps, self._train.sample_prompt + text)
+        if isinstance(self.corpus, LabelledCorpus):
+            text = self.corpus.sample(self.loop.model, self.row_tokens)
+        else:
+            text = self._conversations() if self.corpus.prompts else self._continuation()
+        self.folder.add_sample(steps, text)
+        self.show.sample(steps, text)
         return text
+
+    def _continuation(self) -> str:
+        return self._train.sample_prompt + complete(
+            self.loop.model, self.corpus.tokenizer, self._train.sample_prompt, **self._sampling_settings()
+        )
+
+    def _conversations(self) -> str:
+        """Held-out prompts, each with the model's answer."""
+        assert self.corpus.chat is not None, "conversations have a template"
+        shown = []
+        for *prompt, _ in self.corpus.prompts:
+            said = answer(self.loop.model, self.corpus.chat, prompt, **self._sampling_settings())
+            shown.append("\n".join(f"{m.role}: {m.content}" for m in [*prompt, Message("assistant", said)]))
+        return "\n\n".join(shown)
+
+    def _sampling_settings(self) -> dict[str, Any]:
+        at_most = min(160, self.loop.model.context_length)
+        return {"max_tokens": at_most, "temperature": 0.8, "seed": self._train.seed}
 
     def save(self) -> Path | None:
         """Write a checkpoint from which training continues exactly."""
@@ -171,7 +209,7 @@ class Watch:
         return checkpoint.save(
             self.folder.checkpoints,
             loop.progress.steps,
-            {name: parameter.detach() for name, parameter in named.items()},
+            {name: p.detach() for name, p in named.items() if p.requires_grad or not self._learning_only},
             state_tensors(loop.optimizer, named.items()),
             state,
             self._description,

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from firsthand.errors import UserError
+from firsthand.generate.memory import Memory
 from firsthand.generate.native.rows import Rows
 from firsthand.generate.sampling import Sampling, check, keyed_uniform, sample
 from firsthand.model.language_model import LanguageModel
@@ -31,6 +32,7 @@ def generate(
     seed: int = 0,
     stop_ids: Collection[int] = (),
     sequences: Sequence[int] | None = None,
+    memory: Memory | None = None,
     **sampling: Unpack[Sampling],
 ) -> "Generation":
     """Continue every prompt by up to `max_tokens` tokens, all at once, token by token.
@@ -46,10 +48,12 @@ def generate(
     A prompt longer than the context keeps its last part (`dropped`). A text that outgrows the context goes on from
     its last half (`slid`): the model reads that half anew, from position 0, and forgets what came before.
 
+    With a `memory`, of one prompt, tokens at its beginning that the call before has read are not computed again.
+
     Raises UserError for a setting out of its range, a prompt without tokens, an id outside the vocabulary, and a
     model whose scores are not numbers.
     """
-    return Generation(model, prompts, max_tokens, seed, stop_ids, sequences, sampling)
+    return Generation(model, prompts, max_tokens, seed, stop_ids, sequences, sampling, memory)
 
 
 class Generation(Iterator[list[int | None]]):
@@ -69,6 +73,7 @@ class Generation(Iterator[list[int | None]]):
         stop_ids: Collection[int],
         sequences: Sequence[int] | None,
         sampling: Sampling,
+        memory: Memory | None = None,
     ) -> None:
         check(max_tokens=max_tokens, **sampling)
         for number, prompt in enumerate(prompts, 1):
@@ -76,6 +81,7 @@ class Generation(Iterator[list[int | None]]):
                 raise UserError(f"Prompt {number} has no tokens. Begin with the tokenizer's end_of_text instead.")
         if sequences is not None and len(sequences) != len(prompts):
             raise UserError(f"{len(sequences)} sequence numbers were given for {len(prompts)} prompts.")
+        assert memory is None or (memory.model is model and len(prompts) == 1)
         self.ids = [list(prompt) for prompt in prompts]
         self.finish: list[str | None] = [None] * len(prompts)
         self.dropped = [max(0, len(prompt) - model.context_length) for prompt in prompts]
@@ -102,6 +108,7 @@ class Generation(Iterator[list[int | None]]):
         self._seen: Tensor | None = None
         self._last: list[int]
         self._written: Rows | None = None
+        self._memory = memory
 
     def stop(self, row: int) -> None:
         """The caller has seen enough of this row."""
@@ -129,17 +136,19 @@ class Generation(Iterator[list[int | None]]):
         windows = [self.ids[row][self._starts[row] :] for row in self._rows]
         width = max(len(window) for window in windows)
         self._capacity = min(context, width + self._max_tokens - self._drawn - 1)
-        self._column = 0
         self._noise = None
         self._place = self._places([width - len(window) for window in windows])
-        self._states = self._model.initial_states(len(windows), self._capacity)
+        if self._memory is None:
+            self._states, self._column = self._model.initial_states(len(windows), self._capacity), 0
+        else:
+            self._states, self._column = self._memory.recall(windows[0], self._capacity)
         if self._penalized:
             self._seen = torch.zeros((len(windows), self._model.vocab_size), dtype=torch.bool, device=self._draw_device)
             for seen, row in zip(self._seen, self._rows, strict=True):
                 seen[self.ids[row]] = True
         ids = torch.tensor([[0] * (width - len(window)) + window for window in windows], device=self._device)
         self._model.check(ids)
-        logits = self._forward(ids)
+        logits = self._forward(ids[:, self._column :])
         if bool(logits.isnan().any()):
             raise UserError(
                 "The model's scores are not numbers (NaN), so there is nothing to draw from. Its weights come from a "
@@ -155,7 +164,10 @@ class Generation(Iterator[list[int | None]]):
         """Logits after the tokens that were drawn last."""
         if self._written is not None:
             self._column += 1
-            return self._written.step(self._last)
+            logits = self._written.step(self._last)
+            if self._memory is not None:
+                self._memory.hold(self._states or [], self._last, self._written)
+            return logits
         return self._forward(torch.tensor(self._last, device=self._device).unsqueeze(1))
 
     def _places(self, padding: list[int]) -> Place:
@@ -173,6 +185,8 @@ class Generation(Iterator[list[int | None]]):
         place = Place(self._place.index[:, columns], None if document is None else document[:, columns], ids)
         x, self._states, _ = self._model.trunk(self._model.embed(ids, place), place, self._states)
         self._column = columns.stop
+        if self._memory is not None:
+            self._memory.hold(self._states or [], ids[0].tolist())
         return self._model.head(x[:, -1])
 
     def _draw(self, logits: Float[Tensor, "batch vocab_size"]) -> Int[Tensor, " batch"]:

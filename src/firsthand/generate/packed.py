@@ -66,7 +66,7 @@ def pack(model: LanguageModel, precision: str = "auto", engine: str = "auto") ->
     "native" where that is not possible.
     """
     check_engine(engine)
-    ready: Any = _cast(model, PRECISIONS[choose(precision, model)])
+    ready: Any = _cast(_plain(model), PRECISIONS[choose(precision, model)])
     for part in list(ready.modules()):
         readers: tuple[str, ...] = getattr(part, "readers", ())
         if readers:
@@ -130,6 +130,22 @@ def _has_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported())
     capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _plain(model: LanguageModel) -> LanguageModel:
+    """The model, or a copy with the same weights in which every adapter is the one map that it has become."""
+    if not any(hasattr(part, "merged") for part in model.modules()):
+        return model
+    plain = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+    parts: list[nn.Module] = [plain]
+    for part in parts:
+        for name, child in list(part.named_children()):
+            merged: Any = getattr(child, "merged", None)
+            if merged:
+                setattr(part, name, merged())
+            else:
+                parts.append(child)
+    return plain
 
 
 def _cast(model: LanguageModel, dtype: torch.dtype) -> LanguageModel:

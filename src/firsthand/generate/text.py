@@ -8,6 +8,8 @@ from firsthand.generate.sampling import Sampling
 from firsthand.generate.stream import Completion, Piece, TextStream
 from firsthand.model.language_model import LanguageModel
 from firsthand.tokens import Tokenizer
+from firsthand.tokens.chat import ChatTemplate
+from firsthand.types import Message
 
 
 def stream(
@@ -71,3 +73,21 @@ def complete(
     """The continuation of one prompt; the settings are those of `stream`."""
     pieces = stream(model, tokenizer, [prompt], max_tokens, stop=stop, seed=seed, **sampling)
     return "".join(piece.text for piece in pieces)
+
+
+def answer(
+    model: LanguageModel,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    max_tokens: int = 200,
+    *,
+    seed: int = 0,
+    **sampling: Unpack[Sampling],
+) -> str:
+    """What the assistant says next in a conversation, up to the mark that ends an answer."""
+    tokenizer = template.tokenizer
+    ids = template.encode(messages, answer=True).ids
+    stop_ids = {*template.stop_ids, tokenizer.end_of_text}
+    text = TextStream(tokenizer)
+    steps = generate(model, [ids], max_tokens, seed=seed, stop_ids=stop_ids, **sampling)
+    return "".join(text.push(id) for step in steps for id in step if id is not None) + text.finish()

@@ -21,6 +21,7 @@ class Mixer(Protocol):
     (the returned state is then None). With a state, x continues the sequence that the state has seen; the passed
     state is consumed (it may be updated in place) and the returned one takes its place.
     `initial_state(batch, length)`: an empty state with room for `length` tokens.
+    A state that can forget its last tokens has `keep_first(length, room)`, as attention's cache has: conversations ask.
     `state_size(length)`: how many numbers the state holds for one row of `length` tokens, places and document ids
     aside; for a recurrent mixer it does not depend on the length.
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from firsthand.errors import UserError
 from firsthand.model import Position, no_extra_loss
@@ -50,6 +51,8 @@ class LanguageModel(nn.Module):
         # rules that carry settings from a narrow model to a wide one set these two (see initialize.mup)
         self.width_ratio = 1.0
         self.logits_scale = 1.0
+        self.recompute = False
+        """Training keeps only what enters each block and computes the rest again on the way back (arXiv 1604.06174)."""
 
     def forward(self, ids: Int[Tensor, "batch time"], place: Place | None = None) -> Float[Tensor, "batch time vocab"]:
         """Logits over the token after each. By default each row is one document and begins at position 0.
@@ -73,9 +76,13 @@ class LanguageModel(nn.Module):
         extra_loss = no_extra_loss(x)
         after: list[State] = []
         first = x
+        again = self.recompute and self.training and states is None and torch.is_grad_enabled()
         for number, (block, residual) in enumerate(zip(self.blocks, self.residuals, strict=True)):
             x = residual.enter(x, first)  # type: ignore[operator]
-            x, state, extra = block(x, place, None if states is None else states[number])
+            if again:
+                x, state, extra = checkpoint(block, x, place, None, use_reentrant=False)
+            else:
+                x, state, extra = block(x, place, None if states is None else states[number])
             after.append(state)
             extra_loss = extra_loss + extra
         return x, None if states is None else after, extra_loss

@@ -1,7 +1,7 @@
 """Finding files: a path, a folder, a glob, or the same behind a URL that fsspec knows (s3://, gs://, https:// ...)."""
 
 import glob
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -50,23 +50,23 @@ class File:
         return suffix if suffix in COMPRESSIONS else ""
 
 
-def find_local(source: str) -> list[File]:
-    """The files that a path, folder or glob names, sorted; of a folder, those that can be read.
+def find_local(source: str, formats: Sequence[str] = FORMATS) -> list[File]:
+    """The files that a path, folder or glob names, sorted; of a folder, those that can be read: that have `formats`.
 
     Raises UserError where there is nothing, or nothing that can be read.
     """
     path = Path(source).expanduser()
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
-        return _readable([_local(p, path) for p in found], source)
+        return _readable([_local(p, path) for p in found], source, formats)
     if path.exists():
-        return [known(_local(path, path.parent))]
+        return [known(_local(path, path.parent), formats)]
     if any(mark in source for mark in _MAGIC):
         root = Path(*_until_magic(path))
         found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
         if not found:
             raise UserError(f"No file matches {source} (looked under {root.resolve()}). Check the pattern's spelling.")
-        return [known(_local(p, root)) for p in found]
+        return [known(_local(p, root), formats) for p in found]
     raise UserError(f"There is no file or folder {source} (looked for {path.absolute()}).")
 
 
@@ -99,15 +99,15 @@ def find_remote(url: str) -> list[File]:
     return _readable(found, url) if root == path else [known(file) for file in found]
 
 
-def known(file: File) -> File:
-    """`file`, or UserError where its extension does not say how to read it."""
-    if file.format in FORMATS:
+def known(file: File, formats: Sequence[str] = FORMATS) -> File:
+    """`file`, or UserError where its extension, none of `formats`, does not say how to read it."""
+    if file.format in formats:
         return file
     shown = f"the extension {file.format}" if file.format else "no extension"
-    hint = suggest(file.format, FORMATS).partition("Valid here")[0]
+    hint = suggest(file.format, formats).partition("Valid here")[0]
     raise UserError(
-        f"{file.where} has {shown}, so we cannot tell how to read it. {hint}What can be read: {_known_formats()}. "
-        "Rename it if it is one of these (plain text of any kind is .txt)."
+        f"{file.where} has {shown}, so we cannot tell how to read it. {hint}What can be read: {_listed(formats)}. "
+        f"Rename it if it is one of these{' (plain text of any kind is .txt)' if '.txt' in formats else ''}."
     )
 
 
@@ -133,17 +133,17 @@ def _remote(system: Any, path: str, root: str, url: str) -> File:
     return File(name, system.unstrip_protocol(path), lambda: system.open(path, "rb"))
 
 
-def _readable(files: list[File], source: str) -> list[File]:
-    readable = [file for file in files if file.format in FORMATS]
+def _readable(files: list[File], source: str, formats: Sequence[str] = FORMATS) -> list[File]:
+    readable = [file for file in files if file.format in formats]
     if readable:
         return readable
     there = sorted({PurePosixPath(file.name).suffix or "no extension" for file in files})
     holds = f"its files have {', '.join(there)}" if files else "it is empty"
-    raise UserError(f"The folder {source} has no file to read: {holds}. What can be read: {_known_formats()}.")
+    raise UserError(f"The folder {source} has no file to read: {holds}. What can be read: {_listed(formats)}.")
 
 
-def _known_formats() -> str:
-    return f"{', '.join(FORMATS)}, each also as .gz or .zst (but .parquet)"
+def _listed(formats: Sequence[str]) -> str:
+    return f"{', '.join(formats)}, each also as .gz or .zst (but .parquet)"
 
 
 def _hidden(path: Path) -> bool:

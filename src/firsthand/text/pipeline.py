@@ -12,7 +12,7 @@ from firsthand.errors import UserError
 from firsthand.parts import PartSpec
 from firsthand.text.deduplicate import ExactDuplicates, NearDuplicates
 from firsthand.text.pool import ordered_map
-from firsthand.text.prepared import Writer, is_prepared, read_split, size_of
+from firsthand.text.prepared import Target, Writer, is_prepared, read_split, size_of
 from firsthand.text.report import Report, human
 from firsthand.text.sources import read
 from firsthand.text.split import SPLITS, fitted, split_of
@@ -89,12 +89,15 @@ def prepare(
     workers: int | None = None,
     zstd: bool = False,
     overwrite: bool = False,
+    target: Callable[[Path, list[str], bool], Target] | None = None,
     progress: Callable[[int, int], None] = lambda documents, size: None,
 ) -> dict[str, Any]:
     """Read `source`, run the pipeline and write the folder `out`: the splits, report.json and report.md.
 
     `validation` and `test` are shares of the documents, chosen by `split_of`. `limit` and `limit_bytes` stop reading
-    after so many documents or bytes. `progress` is told the documents and bytes kept so far. Returns the report.
+    after so many documents or bytes. `progress` is told the documents and bytes kept so far. `target` makes what the
+    documents are written to, from `out`, the names of the splits and `overwrite`; absent: JSON lines.
+    Returns the report.
     Raises UserError (unusable source, settings or folder) and OSError; then nothing is left behind.
     """
     fractions = _fractions(validation, test)
@@ -102,14 +105,11 @@ def prepare(
     started = time.perf_counter()
     names = [split for split in SPLITS if split == "train" or fractions[split] > 0]
     documents = pipeline.run(_limited(read(source, field), limit, limit_bytes))
-    with Writer(Path(out), names, zstd, overwrite) as writer:
-        count, size = 0, 0
+    with (target or functools.partial(Writer, zstd=zstd))(Path(out), names, overwrite) as writer:
         documents, fractions = _fitted(documents, fractions, pipeline.report.notes)
-        for document in documents:
-            writer.write(split_of(document.text, fractions), document)
-            count, size = count + 1, size + size_of(document.text)
-            progress(count, size)
-        _check_splits(writer.splits, count)
+        counted = _counted(documents, progress)
+        writer.write((split_of(document.text, fractions), document) for document in counted)
+        _check_splits(writer.splits)
         report = {
             "source": source,
             "settings": {"field": field, "clean": clean, "filters": list(filters), "deduplicate": deduplicate}
@@ -167,7 +167,16 @@ def _fractions(validation: float, test: float) -> dict[str, float]:
     return {"validation": validation, "test": test}
 
 
-def _check_splits(splits: dict[str, dict[str, Any]], count: int) -> None:
+def _counted(documents: Iterable[Document], progress: Callable[[int, int], None]) -> Iterator[Document]:
+    size = 0
+    for count, document in enumerate(documents, start=1):
+        size += size_of(document.text)
+        yield document
+        progress(count, size)
+
+
+def _check_splits(splits: dict[str, dict[str, Any]]) -> None:
+    count = sum(split["documents"] for split in splits.values())
     if not count:
         raise UserError("No document is left: every one was dropped. Relax the filters, or look at the source.")
     empty = [name for name, split in splits.items() if not split["documents"]]

@@ -7,23 +7,24 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from firsthand.errors import DamagedError, UserError, suggest
 from firsthand.text import files, formats
 from firsthand.text.split import SPLITS
 from firsthand.types import Document
 
-KIND = "firsthand prepared text 1"
+KIND, TOKENS = "firsthand prepared text 1", "firsthand prepared tokens 1"
+"""What a report says that its folder is. Folders of tokens are written by experiments/bulk.py."""
 _REPORT = "report.json"
 
 
-def is_prepared(path: str | Path) -> bool:
-    """Whether `path` is a folder made by `firsthand prepare`."""
+def is_prepared(path: str | Path, kind: str = KIND) -> bool:
+    """Whether `path` is a folder of text made by `firsthand prepare`, or of another `kind`."""
     try:
-        return bool(read_report(path))
+        return bool(read_report(path, kind))
     except UserError:
         return False
 
@@ -33,7 +34,7 @@ def splits_of(path: str | Path) -> list[str]:
     return [split for split in SPLITS if split in read_report(path)["splits"]]
 
 
-def read_report(path: str | Path) -> dict[str, Any]:
+def read_report(path: str | Path, kind: str = KIND) -> dict[str, Any]:
     """The report of a prepared folder: what was read, what each step did, what each split holds.
 
     Raises UserError for another folder, DamagedError for a report that is broken.
@@ -43,7 +44,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
         report = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
     except ValueError as error:
         raise DamagedError(f"{file} is not what prepare wrote: {error}. Prepare the text again.") from error
-    if not isinstance(report, dict) or report.get("kind") != KIND:
+    if not isinstance(report, dict) or report.get("kind") != kind:
         raise UserError(f"{path} is not a folder that firsthand prepare wrote.")
     return report
 
@@ -84,17 +85,61 @@ def size_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-class Writer:
-    """Writes the splits beside the folder and puts them in its place on `commit`; a context that cleans up.
+class Target(Protocol):
+    """What `prepare` writes to: a context in which documents are written, and committed at the end.
+
+    `splits`: what each split holds, for the report.
+    """
+
+    splits: dict[str, dict[str, Any]]
+
+    def __enter__(self) -> "Target": ...
+    def __exit__(self, *_: object) -> None: ...
+    def write(self, documents: Iterable[tuple[str, Document]]) -> None:
+        """Take all documents, each with its split."""
+
+    def commit(self, report: dict[str, Any], readable: str) -> None:
+        """Put what was written in its place, with its reports (`readable` is Markdown)."""
+
+
+class Partial:
+    """A folder that is written beside its place and put there on `commit`; a context that cleans up.
 
     With `overwrite`, a folder that prepare made earlier is replaced. Raises UserError when the folder holds anything
     else, OSError (with the file's name) when the disk is full or refuses.
     """
 
-    def __init__(self, folder: Path, splits: list[str], zstd: bool = False, overwrite: bool = False) -> None:
-        self.folder = folder.expanduser()
-        _check_free(self.folder, overwrite)
-        self._partial = self.folder.with_name(f"{self.folder.name}.partial-{os.getpid()}")
+    def __init__(self, folder: Path, overwrite: bool = False) -> None:
+        self._folder = folder.expanduser()
+        _check_free(self._folder, overwrite)
+        self.path = self._folder.with_name(f"{self._folder.name}.partial-{os.getpid()}")
+
+    def __enter__(self) -> "Partial":
+        shutil.rmtree(self.path, ignore_errors=True)  # of a killed process that had our number
+        self.path.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def commit(self, kind: str, report: dict[str, Any], readable: str) -> None:
+        """Write the reports and put the folder in its place; its other files are on the disk already."""
+        write_text(self.path / _REPORT, json.dumps({"kind": kind, **report}, ensure_ascii=False, indent=1) + "\n")
+        write_text(self.path / "report.md", readable)
+        if self._folder.exists():
+            old = self._folder.with_name(f"{self._folder.name}.old-{os.getpid()}")
+            self._folder.rename(old)
+            self.path.rename(self._folder)
+            shutil.rmtree(old)
+        else:
+            self.path.rename(self._folder)
+
+
+class Writer:
+    """Writes the splits as files of JSON lines; a context. Errors are those of `Partial`."""
+
+    def __init__(self, folder: Path, splits: list[str], overwrite: bool = False, zstd: bool = False) -> None:
+        self._partial = Partial(folder, overwrite)
         self._extension = ".jsonl.zst" if zstd else ".jsonl"
         self._zstd = zstd
         self._names = splits
@@ -103,10 +148,9 @@ class Writer:
         self.splits: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> "Writer":
-        shutil.rmtree(self._partial, ignore_errors=True)  # of a killed process that had our number
-        self._partial.mkdir(parents=True)
+        self._partial.__enter__()
         for split in self._names:
-            path = self._partial / (split + self._extension)
+            path = self._partial.path / (split + self._extension)
             self._files[split] = self._opened(path), path
             self.splits[split] = {"file": path.name, "documents": 0, "bytes": 0}
         return self
@@ -114,31 +158,23 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # closing flushes, which a full disk refuses a second time
             self._open.close()
-        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.__exit__()
 
-    def write(self, split: str, document: Document) -> None:
-        file, path = self._files[split]
-        with files.naming(path):
-            file.write(_line(document))
-        self.splits[split]["documents"] += 1
-        self.splits[split]["bytes"] += size_of(document.text)
+    def write(self, documents: Iterable[tuple[str, Document]]) -> None:
+        for split, document in documents:
+            file, path = self._files[split]
+            with files.naming(path):
+                file.write(_line(document))
+            self.splits[split]["documents"] += 1
+            self.splits[split]["bytes"] += size_of(document.text)
 
     def commit(self, report: dict[str, Any], readable: str) -> None:
-        """Close the splits, write the reports (`readable` is Markdown) and put the folder in its place."""
-        with files.naming(self._partial):
+        with files.naming(self._partial.path):
             self._open.close()
             for _, path in self._files.values():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-        _write(self._partial / _REPORT, json.dumps({"kind": KIND, **report}, ensure_ascii=False, indent=1) + "\n")
-        _write(self._partial / "report.md", readable)
-        if self.folder.exists():
-            old = self.folder.with_name(f"{self.folder.name}.old-{os.getpid()}")
-            self.folder.rename(old)
-            self._partial.rename(self.folder)
-            shutil.rmtree(old)
-        else:
-            self._partial.rename(self.folder)
+        self._partial.commit(KIND, report, readable)
 
     def _opened(self, path: Path) -> Any:
         file: Any = self._open.enter_context(path.open("wb"))
@@ -152,10 +188,12 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder} is a file, so no folder can be made there. Choose another --out.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    if not is_prepared(folder):
+    if not any(is_prepared(folder, kind) for kind in (KIND, TOKENS)):
         raise UserError(f"{folder} holds files that prepare did not write. Choose another --out.")
     if not overwrite:
-        raise UserError(f"{folder} holds prepared text already. Choose another --out, or replace it with --overwrite.")
+        raise UserError(
+            f"{folder} holds what prepare wrote already. Choose another --out, or replace it with --overwrite."
+        )
 
 
 def _compressed(file: BinaryIO) -> Any:
@@ -176,7 +214,7 @@ def _line(document: Document) -> bytes:
         return (json.dumps(record) + "\n").encode()
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     with files.naming(path), path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
         file.flush()

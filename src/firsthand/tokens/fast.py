@@ -7,12 +7,14 @@ inputs go to one process a core. Measured beside tiktoken and Hugging Face in do
 import functools
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 
 import numpy as np
 
 from firsthand.text.pool import ordered_map
 from firsthand.tokens import TableTokenizer, Tokenizer, of_json
+from firsthand.tokens.split import Split
 
 REMEMBERED = 1 << 19
 """Chunks in a memo; beyond that it starts anew. 25 MB of Python sources have 480,000 different ones."""
@@ -46,12 +48,16 @@ class _Memo(dict[str, bytearray]):
 
 
 class Engine:
-    """Encodes into arrays of uint16, or uint32 for more than 65,536 tokens, with a memo that lasts."""
+    """Encodes into arrays of uint16, or uint32 for more than 65,536 tokens, with a memo that lasts.
+
+    `asked`, `missed`: so many chunks were looked up, and so many of these were new.
+    """
 
     def __init__(self, tokenizer: TableTokenizer) -> None:
         self.dtype = np.dtype(np.uint32 if tokenizer.vocab_size > 1 << 16 else np.uint16)
         self._tokenizer = tokenizer
         self._chunks, self._pieces = _Memo(), _Memo()
+        self.asked = self.missed = 0
 
     def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
         """The ids of each text."""
@@ -64,6 +70,7 @@ class Engine:
             for chunks in self._tokenizer.split.chunks(self._tokenizer.prepare(text)):
                 waiting.append((ids, list(map(look_up, chunks))))
                 size += len(chunks)
+                self.asked += len(chunks)
                 if size >= TOGETHER:
                     self._finish(waiting)
                     waiting, size = [], 0
@@ -76,6 +83,7 @@ class Engine:
             (cut, list(map(self._pieces.__getitem__, cut.pieces)))
             for cut in self._tokenizer.split.cut(self._chunks.new)
         ]
+        self.missed += len(self._chunks.new)
         new = self._pieces.new
         for piece, found in zip(new, self._tokenizer.encode_pieces(new, self.dtype), strict=True):
             self._pieces[piece] += found
@@ -95,32 +103,57 @@ def encode_all(tokenizer: Tokenizer, texts: Iterable[str], workers: int | None =
     Large inputs go to `workers` processes (absent: one a core once it pays, after a few seconds of work). A tokenizer
     from outside this project is asked text by text.
     """
+    for parts in encode_parts(tokenizer, texts, workers):
+        first, *others = parts
+        yield np.concatenate([first, *others]) if others else first
+
+
+def encode_parts(
+    tokenizer: Tokenizer, texts: Iterable[str], workers: int | None = None
+) -> Iterator[Iterator[np.ndarray]]:
+    """The same, each text's ids in parts, of which there is one at least, in order.
+
+    A text's parts are to be taken before the next text's. Long texts are cut where a piece certainly begins, so the ids
+    are those of the whole, and beside the texts no more is in memory than some millions of characters are worth.
+    """
     if not isinstance(tokenizer, TableTokenizer):
         dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
-        yield from (np.array(tokenizer.encode(text), dtype=dtype) for text in texts)
+        yield from (iter([np.array(tokenizer.encode(text), dtype=dtype)]) for text in texts)
         return
     work = functools.partial(_encode, json.dumps(tokenizer.to_json()))
     try:
-        for arrays in ordered_map(work, _batches(texts), workers):
-            yield from arrays
+        done = ordered_map(work, _batches(_parts(tokenizer.split, texts)), workers)
+        numbered = ((number, ids) for numbers, arrays in done for number, ids in zip(numbers, arrays, strict=True))
+        for _, same in groupby(numbered, itemgetter(0)):
+            yield (ids for _, ids in same)
     finally:
         _engine.cache_clear()
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+def _parts(split: Split, texts: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Each text with its number, the long ones in several parts."""
+    for number, text in enumerate(texts):
+        for part in split.parts(text) if len(text) > BATCH else (text,):
+            yield number, part
+
+
+def _batches(parts: Iterable[tuple[int, str]]) -> Iterator[tuple[list[int], list[str]]]:
+    numbers: list[int] = []
     batch: list[str] = []
     size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
+    for number, part in parts:
+        numbers.append(number)
+        batch.append(part)
+        size += len(part)
         if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    yield batch
+            yield numbers, batch
+            numbers, batch, size = [], [], 0
+    yield numbers, batch
 
 
-def _encode(definition: str, texts: list[str]) -> list[np.ndarray]:
-    return _engine(definition).encode(texts)
+def _encode(definition: str, batch: tuple[list[int], list[str]]) -> tuple[list[int], list[np.ndarray]]:
+    numbers, texts = batch
+    return numbers, _engine(definition).encode(texts)
 
 
 @functools.lru_cache(maxsize=1)

@@ -14,6 +14,8 @@ COUNTED = 1 << 14
 """Characters that are counted at once: so few that most are ASCII even where the text is not."""
 SPACE, RAW = "\x0e", "\x0f"
 """In chunks: a space where none may be cut; and, first, that no space belongs before. Rare in text, and allowed."""
+UNSURE = 3
+"""The last pieces of a text may become others when more text follows: a word, a contraction, a run of white space."""
 WHITES = "".join(map(chr, [*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F]))
 WHITES += "\u205f\u3000"
 """Unicode's white space; `str.isspace` and `re` would add \\x1c to \\x1f."""
@@ -43,7 +45,7 @@ class SpacedSplit(Split):
         return self._quick.findall(text) if text.isascii() else super().pieces(text)
 
     def chunks(self, text: str, block: int = BLOCK) -> Iterator[list[str]]:
-        for raw, hidden in _blocks(text, block, self.digits_first):
+        for raw, hidden in self._blocks(text, block):
             if SPACE in raw or RAW in raw:
                 yield [RAW + piece for piece in self.pieces(raw)]
             else:
@@ -53,6 +55,9 @@ class SpacedSplit(Split):
                     found[-1] = RAW + raw[-last:]  # what comes after it in `cut` would change it
                 found[0] = RAW + raw[: len(found[0])]
                 yield found
+
+    def parts(self, text: str, size: int = BLOCK) -> Iterator[str]:
+        return (raw for raw, _ in self._blocks(text, size))
 
     def cut(self, chunks: Iterable[str]) -> Iterator[Cut]:
         raw: list[str] = []
@@ -70,30 +75,37 @@ class SpacedSplit(Split):
     def count(self, texts: Iterable[str]) -> Counter[str]:
         pieces: Counter[str] = Counter()
         for text in texts:
-            for raw, _ in _blocks(text, COUNTED, self.digits_first):
+            for raw, _ in self._blocks(text, COUNTED):
                 pieces.update(self.pieces(raw))
         return pieces
 
+    def _blocks(self, text: str, block: int) -> Iterator[tuple[str, str]]:
+        """Parts of `text` that end where a piece does, as they are and with spaces hidden, of about `block` characters.
 
-def _blocks(text: str, block: int, alone: bool) -> Iterator[tuple[str, str]]:
-    """Parts of `text` that end where a chunk does, as they are and with spaces hidden, of about `block` characters.
+        They end at a space or a line's end; where there is none (Chinese, one long line), at a piece that is found by
+        the pattern.
+        """
+        start, size = 0, block
+        while start < len(text):
+            raw = text[start : start + size]
+            hidden = _hide_spaces(raw, self.digits_first)
+            if start + size < len(text):
+                border = _last_border(hidden) or self._last_piece(raw)
+                if not border:
+                    size *= 2
+                    continue
+                raw, hidden = raw[:border], hidden[:border]
+            if hidden.endswith(" "):
+                hidden = hidden[:-1] + SPACE
+            yield raw, hidden
+            start, size = start + len(raw), block
 
-    `alone`: spaces after white space are hidden as well.
-    """
-    start, size = 0, block
-    while start < len(text):
-        raw = text[start : start + size]
-        hidden = _hide_spaces(raw, alone)
-        if start + size < len(text):
-            border = _last_border(hidden)
-            if not border:
-                size *= 2
-                continue
-            raw, hidden = raw[:border], hidden[:border]
-        elif hidden.endswith(" "):
-            hidden = hidden[:-1] + SPACE
-        yield raw, hidden
-        start, size = start + len(raw), block
+    def _last_piece(self, text: str) -> int:
+        """The last place where a piece surely begins, behind one that is the same when nothing follows; 0: none."""
+        pieces = self.pieces(text)[:-UNSURE]
+        while pieces and pieces[-1][-1] in WHITES:
+            pieces.pop()
+        return sum(map(len, pieces))
 
 
 def _counts(chunks: list[str], pieces: list[str]) -> list[int]:

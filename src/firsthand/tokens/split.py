@@ -67,6 +67,13 @@ class Split:
             else:
                 block *= 2
 
+    def parts(self, text: str, size: int = BLOCK) -> Iterator[str]:
+        """`text` in stretches of about `size` characters that begin where a piece does: so each has its own pieces.
+
+        What follows cannot change that, except for the last stretch. One without such a place stays whole.
+        """
+        return map("".join, self.chunks(text, size))
+
     def cut(self, chunks: Iterable[str]) -> Iterator[Cut]:
         """`chunks` with their pieces, in a few lots and any order."""
         chunks = list(chunks)

@@ -12,7 +12,7 @@ import torch
 from firsthand.ops.attention import choose as rule
 from firsthand.ops.attention.trial import LENGTHS, training_seconds
 from firsthand.ops.roof import bf16_gain
-from firsthand.train import host
+from firsthand.train import compiling, host
 from firsthand.train import precision as precisions
 from firsthand.train.parallel import Ranks
 
@@ -53,11 +53,13 @@ def choose(
     compiled: bool | str = "auto",
     attends: tuple[int, int] | None = None,
     earlier: Mapping[str, Any] | None = None,
+    seconds: float | None = None,
+    flops: float | None = None,
 ) -> Choices:
     """Settings that name something are kept; the rest is as it was `earlier`, or as a probe finds it best.
 
-    `attends`: length and d_head of the model's attention, if it has some. Sets the number of threads. UserError if a
-    setting cannot be honoured on this device.
+    `attends`: length and d_head of the model's attention, if it has some. `seconds`, `flops`: the bounds of the run.
+    Sets the number of threads. UserError if a setting cannot be honoured on this device.
     """
     earlier, why = earlier or {}, []
     rates = {} if threads or "threads" in earlier else host.thread_rates()
@@ -71,7 +73,13 @@ def choose(
     if version == "auto" and attends and device.type == "cpu" and attends[0] in LENGTHS and chosen != "fp16":
         version, said = _attention(precisions.DTYPES[chosen], *attends)
         why.append(said)
-    compile_it = compiled is True or (compiled == "auto" and device.type == "cuda")
+    compile_it = earlier.get("compiled", "auto") if compiled == "auto" else compiled
+    if compile_it == "auto" and device.type == "cpu":
+        compile_it, said = compiling.choose(precisions.DTYPES[chosen], seconds, flops)
+        why.append(said)
+    compile_it = device.type == "cuda" if compile_it == "auto" else bool(compile_it)
+    if compile_it:
+        compiling.keep_cache()
     return Choices(chosen, version, count, compile_it, tuple(why))
 
 

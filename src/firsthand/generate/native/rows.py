@@ -69,6 +69,13 @@ class Rows:
         self.text.column += 1
         return self.logits
 
+    def settle(self) -> None:
+        """Tell the states which columns were written since, for whoever reads them next."""
+        columns = torch.arange(self.text.column) - torch.from_numpy(self.first).long()[:, None]
+        for state in self.states:
+            state.index[:, state.length : self.text.column] = columns[:, state.length :]
+            state.length = self.text.column
+
     def _products(self) -> list[Any]:
         """For each product of the program: its first instruction, the one after it, and a call that does its work."""
         found = []

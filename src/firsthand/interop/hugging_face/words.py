@@ -50,7 +50,7 @@ def ends(model: Imported) -> list[int]:
 def begin(model: Imported) -> int | None:
     """The id that a text begins with: what ended the one before it, unless the tokenizer knows better."""
     known = getattr(model.tokenizer, "begin", None)
-    return known if known is not None else (ends(model) or [None])[-1]
+    return known if known is not None else next(reversed(ends(model)), None)
 
 
 def tokenizer_config(model: Imported) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from firsthand.errors import UserError
 from firsthand.model.mixers.segments import segments
@@ -72,6 +73,7 @@ class KVCache:
         window: int | None = None,
         sink_tokens: int = 0,
     ) -> None:
+        self.reach = window
         self.window = None if window is None or window >= length else window
         self.sinks = 0 if self.window is None else sink_tokens
         self.ring = self.window or length
@@ -114,6 +116,25 @@ class KVCache:
         alone = self.document is None and not self.sinks
         rules = {"visible": None if alone else self.alive[:, None, None, :used]}
         return Readable(self.keys[:, :, :used], self.values[:, :, :used], self.index[:, :used], rules)
+
+    def keep_first(self, length: int, room: int) -> bool:
+        """Forget all but the first `length` tokens, and have room for `room` in all. For rows of one document.
+
+        False, and nothing is done, where a window has overwritten what is to stay, or would begin to with more room.
+        """
+        if self.document is not None:
+            return False
+        if self.window is not None:
+            if length < self.length and (self.sinks or self.length > self.ring):
+                return False
+        elif (more := room - self.ring) > 0:
+            if self.reach is not None and self.reach < room:
+                return False
+            self.keys, self.values = (F.pad(memory, (0, 0, 0, more)) for memory in (self.keys, self.values))
+            self.index, self.alive = F.pad(self.index, (0, more)), F.pad(self.alive, (0, more), value=True)
+            self.ring = room
+        self.length = length
+        return True
 
     def _store(self, key: Tensor, value: Tensor, index: Tensor, segment: Tensor | None, rank: Tensor | None) -> None:
         """Write the new tokens over those that nobody will read again."""

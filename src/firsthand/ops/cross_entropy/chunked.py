@@ -23,7 +23,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         x_grad = torch.empty_like(x) if wanted else None
         nats = torch.zeros((), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
-        weight_grad = torch.zeros_like(weight, dtype=nats.dtype) if wanted else None
+        # a frozen head (LoRA) has no use for its gradient, which is a third of the work
+        weight_grad = torch.zeros_like(weight, dtype=nats.dtype) if ctx.needs_input_grad[1] else None
         rows = max(256, CHUNK_NUMBERS // len(weight))
         for start in range(0, len(x), rows):
             here = slice(start, start + rows)
@@ -34,7 +35,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             target = targets[here].unsqueeze(-1)
             chosen = log_probabilities.gather(-1, target)
             nats -= (chosen if counted is None else chosen.masked_fill_(~counted[here, None], 0.0)).sum()
-            if x_grad is None or weight_grad is None:
+            if x_grad is None:
                 continue
             # d nats / d logits is the probabilities, less one at the target
             grad = log_probabilities.exp_()
@@ -43,6 +44,8 @@ class LinearCrossEntropy(torch.autograd.Function):
             if softcap is not None:
                 grad = torch.ops.aten.tanh_backward(grad, squeezed)  # softcap and 1 / softcap cancel
             torch.mm(grad, weight, out=x_grad[here])
+            if weight_grad is None:
+                continue
             if grad.dtype == weight_grad.dtype:
                 weight_grad.addmm_(grad.t(), x[here])
             else:  # a sum of many chunks needs more than bf16
@@ -54,6 +57,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         x_grad, weight_grad = ctx.saved_tensors
-        return x_grad * grad.to(x_grad.dtype), weight_grad * grad.to(weight_grad.dtype), None, None, None
+        weight_grad = None if weight_grad is None else weight_grad * grad.to(weight_grad.dtype)
+        return x_grad * grad.to(x_grad.dtype), weight_grad, None, None, None

@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jinja2 import Undefined, defaults
+from jinja2 import Undefined
+from jinja2 import filters as jinjas
 from jinja2.exceptions import SecurityError
 
 from firsthand.tokens.template.budget import Budget, check_size, weigh
@@ -39,7 +40,7 @@ def filters(budget: Callable[[], Budget]) -> dict[str, Callable[..., Any]]:
             found = [value.get(attribute, "") if isinstance(value, Mapping) else "" for value in found]
         return join(found, between)
 
-    kept = {name: defaults.DEFAULT_FILTERS[name] for name in KEPT}
+    kept = {name: jinjas.FILTERS[name] for name in KEPT}
     own = {"each": each, "list": listed, "last": last, "reverse": reverse, "join": joined, "first": first}
     free = {"string": string, "replace": replace, "indent": indent, "tojson": tojson, "glue": join, "weighed": weighed}
     return {**kept, **own, **free}

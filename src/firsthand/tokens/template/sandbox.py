@@ -128,12 +128,13 @@ def _rewrite(node: nodes.Node, environment: Sandbox) -> nodes.Node:
         node.iter = _through("each", node.iter, environment)
     elif isinstance(node, nodes.Concat):
         return _through("glue", nodes.List(node.nodes, lineno=node.lineno, environment=environment), environment)
-    elif isinstance(node, nodes.List | nodes.Dict) or (isinstance(node, nodes.Tuple) and node.ctx == "load"):
+    elif isinstance(node, nodes.List | nodes.Dict | nodes.Tuple) and getattr(node, "ctx", "load") == "load":
         return _through("weighed", node, environment)
     return node
 
 
-def _through(name: str, node: nodes.Expr, environment: Sandbox) -> nodes.Filter:
+def _through(name: str, node: nodes.Node, environment: Sandbox) -> nodes.Filter:
+    assert isinstance(node, nodes.Expr), "only values are filtered"
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno, environment=environment)
 
 

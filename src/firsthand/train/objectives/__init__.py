@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from firsthand.model.language_model import LanguageModel
+from firsthand.train.objectives.classify import Classify
 from firsthand.train.objectives.next_token import NextToken
 from firsthand.types import Batch, Loss
 
@@ -18,4 +19,4 @@ class Objective(Protocol):
     def __call__(self, model: LanguageModel, batch: Batch) -> Loss: ...
 
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"next_token": NextToken}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"next_token": NextToken, "classify": Classify}
