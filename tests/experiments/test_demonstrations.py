@@ -14,7 +14,10 @@ from firsthand.experiments.demonstrations.contestants import OWN, Contestant, pr
 from firsthand.experiments.watch import Silent
 from firsthand.types import Document
 
-WORDS = {"sweet": "honey sugar cake syrup candy plum".split(), "salt": "brine anchovy olive ham sea chips".split()}
+WORDS = {
+    "sweet": ["honey", "sugar", "cake", "syrup", "candy", "plum"],
+    "salt": ["brine", "anchovy", "olive", "ham", "sea", "chips"],
+}
 
 
 class Notes(Silent):
