@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firsthand.cli.output import console, emit
-from firsthand.cli.train import find_recipe
 from firsthand.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from firsthand.config import Config
 
 NAMES = ("classes", "instructions", "dialogue")
 GENERAL = 30_000
@@ -28,7 +29,7 @@ HEADS = {
 
 def demonstrate(
     what: str,
-    seconds: float,
+    recipe: "Config",
     out: Path,
     data: str | None,
     models: list[str],
@@ -36,14 +37,12 @@ def demonstrate(
     epochs: float | None,
     json: bool,
 ) -> None:
-    """Run the demonstration `what` and show its table."""
-    from firsthand import config
+    """Run the demonstration `what` and show its table. `recipe`: of our own GPT, for when it is not there."""
     from firsthand.experiments.demonstrations.contestants import OWN, Contestant, pretrained
     from firsthand.experiments.display import Display
 
     if what == "dialogue" and (data or models):
         raise UserError("Our own GPT speaks as the plays' characters: leave out --data and --model.")
-    recipe = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={out / 'pretrained'}"])
     more = [f"train.epochs={epochs}"] if epochs else []
     with Display(title=f"demo {what}", json=json) as display:
         own = pretrained(recipe, display)
