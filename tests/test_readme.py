@@ -3,6 +3,7 @@
 Commands of the other pages are not run: their verbs, options, recipes and settings are checked to exist.
 """
 
+import json
 import os
 import re
 import shlex
@@ -30,6 +31,14 @@ INSTEAD = {
     "make install": "",  # has been done, or nothing here would run
     "make check": "",  # runs beside these tests
     "source .venv/bin/activate": "",  # the tests run inside that environment
+    "firsthand get smollm2-135m": "firsthand get",  # needs a network; tests/interop/test_models.py has a hub of its own
+    "firsthand chat smollm2-135m": "",  # the same
+    "firsthand eval smollm2-135m --data my.txt": "firsthand eval runs/tiny --data my.txt",  # the same
+    "firsthand train recipes/dialogue.yaml": "firsthand train recipes/dialogue.yaml data.source=my-records.jsonl "
+    "train.epochs=null train.steps=3 data.batch_tokens=256",  # not all of Shakespeare
+    "firsthand train recipes/instruct.yaml data.source=my-records.jsonl": "firsthand train recipes/instruct.yaml "
+    "data.source=my-records.jsonl model.weights=runs/dialogue data.row_tokens=64 train.epochs=null train.steps=3",
+    "firsthand demo classes": "",  # minutes; tests/experiments/test_demonstrations.py runs it on few records
 }
 # Settings added to every training that does not choose them itself: the same work, less of it.
 LESS = ["train.steps=3", "data.source=my.txt", "data.validation=tail:0.2", "data.batch_tokens=768"]
@@ -69,6 +78,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "texts" / f"{number}.txt").write_text("".join(lines))
     texts = [path.read_text() for path in sorted((folder / "texts").iterdir())]
     (folder / "my.txt").write_text("".join(texts))
+    records = ({"prompt": f"What comes after {i}?", "completion": f"{i + 1}, of course."} for i in range(40))
+    (folder / "my-records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return folder
 
 

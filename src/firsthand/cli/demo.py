@@ -13,11 +13,15 @@ def demo(
     what: Annotated[str, typer.Argument(help="plays; or of fine-tuning: classes, instructions, dialogue.")] = "plays",
     seconds: Annotated[float, typer.Option(min=1, help="How long to train our own GPT on plays.")] = 240.0,
     out: Annotated[Path | None, typer.Option(help="The folder. Absent: runs/demo, or runs/demo-WHAT.")] = None,
+    own: Annotated[Path, typer.Option(help="Our own GPT, which is tuned; trained on plays if it is not there.")] = Path(
+        "runs/demo"
+    ),
     data: Annotated[str | None, typer.Option(help="Your own records, for classes and instructions.")] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A model from elsewhere that takes part, tuned with LoRA. May be repeated.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Tune so often, with seeds 0, 1, …")] = 1,
+    epochs: Annotated[float | None, typer.Option(help="Go through the records so often. Absent: 2 to 5 times.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted demo.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an earlier demo aside and start anew.")] = False,
     json: Json = False,
@@ -33,7 +37,8 @@ def demo(
     if resume and fresh:
         raise UserError("--resume goes on with an earlier demo and --fresh starts anew: give one of them.")
     if what in NAMES:
-        demonstrate(what, seconds, out or Path(f"runs/demo-{what}"), data, model or [], seeds, json)
+        recipe = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={own}"])
+        demonstrate(what, recipe, out or Path(f"runs/demo-{what}"), data, model or [], seeds, epochs, json)
         return
     if what != "plays":
         raise UserError(f"There is no demo {what!r}. {suggest(what, ['plays', *NAMES])}")

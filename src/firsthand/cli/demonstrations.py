@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firsthand.cli.output import console, emit
-from firsthand.cli.train import find_recipe
 from firsthand.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from firsthand.config import Config
 
 NAMES = ("classes", "instructions", "dialogue")
 GENERAL = 30_000
@@ -27,29 +28,35 @@ HEADS = {
 
 
 def demonstrate(
-    what: str, seconds: float, out: Path, data: str | None, models: list[str], seeds: int, json: bool
+    what: str,
+    recipe: "Config",
+    out: Path,
+    data: str | None,
+    models: list[str],
+    seeds: int,
+    epochs: float | None,
+    json: bool,
 ) -> None:
-    """Run the demonstration `what` and show its table."""
-    from firsthand import config
+    """Run the demonstration `what` and show its table. `recipe`: of our own GPT, for when it is not there."""
     from firsthand.experiments.demonstrations.contestants import OWN, Contestant, pretrained
     from firsthand.experiments.display import Display
 
     if what == "dialogue" and (data or models):
         raise UserError("Our own GPT speaks as the plays' characters: leave out --data and --model.")
-    recipe = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={out / 'pretrained'}"])
+    more = [f"train.epochs={epochs}"] if epochs else []
     with Display(title=f"demo {what}", json=json) as display:
         own = pretrained(recipe, display)
         if what == "classes":
             from firsthand.experiments.demonstrations.classes import FULL, LORA, run_classes
 
             contestants = [Contestant(OWN, own, FULL), *(Contestant(f"{name} + LoRA", name, LORA) for name in models)]
-            outcome = run_classes(data or "genres", contestants, seeds, out, display)
+            outcome = run_classes(data or "genres", contestants, seeds, out, display, more)
         else:
             from firsthand.experiments.demonstrations.answers import FULL, LORA, run_answers
 
             contestants = [Contestant(OWN, own, FULL), *(Contestant(f"{name} + LoRA", name, LORA) for name in models)]
             source = data or ("shakespeare" if what == "dialogue" else "dialogues")
-            outcome = run_answers(source, contestants, _general(Path(own)), seeds, out, display)
+            outcome = run_answers(source, contestants, _general(Path(own)), seeds, out, display, more)
     if json:
         emit(outcome)
         return

@@ -17,7 +17,7 @@ from firsthand.errors import UserError
 from firsthand.tokens import file
 from firsthand.tokens.additions import ENDS
 from firsthand.tokens.split import Split
-from firsthand.tokens.splits import CHARACTERS, WHOLE, split_of
+from firsthand.tokens.splits import split_of
 
 END_OF_TEXT = "<|endoftext|>"
 DEFAULT_SIZE = 8192
@@ -47,9 +47,8 @@ def special_names(names: Iterable[str], split: Split) -> list[str]:
     A name that the split would keep whole could be learnt as an ordinary token; one that it cuts never can.
     """
     names = list(names)
-    cut = CHARACTERS if split is WHOLE else split  # the tokens of what is not cut are single bytes
     for name in names:
-        if len(cut.pieces(name)) < 2 or not file.storable(name):
+        if len(split.pieces(name)) < 2 or not file.storable(name):
             raise UserError(
                 f"{name!r} cannot be a special token, because ordinary text could produce it. "
                 f"Give it a name with brackets, such as <|name|>."
@@ -104,10 +103,10 @@ class TableTokenizer(ABC):
 
         UserError if ordinary text could produce one.
         """
-        new = [name for name in special_names(names, self.split) if name not in self.special_tokens]
-        for name in new:
-            if name.encode() in self.tokens:
-                raise UserError(f"{name!r} cannot be a special token, because it is another token already.")
+        new = [name for name in dict.fromkeys(names) if name not in self.special_tokens]
+        for name in new:  # no token is learnt any more, so a name that is none now can never be ordinary text
+            if len(name) < 2 or not file.storable(name) or name.encode() in self.tokens:
+                raise UserError(f"{name!r} cannot be a special token, because ordinary text could produce it.")
         made = copy(self)
         made.special_tokens = self.special_tokens | {name: self.vocab_size + i for i, name in enumerate(new)}
         made.tokens = [*self.tokens, *(name.encode() for name in new)]

@@ -7,7 +7,7 @@ from firsthand.errors import DamagedError
 from firsthand.tokens import file
 from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, check_size, special_names, to_bytes, with_end
 from firsthand.tokens.split import byte_level
-from firsthand.tokens.splits import WHOLE
+from firsthand.tokens.splits import CHARACTERS, WHOLE
 
 
 class ByteTokenizer(TableTokenizer):
@@ -18,7 +18,7 @@ class ByteTokenizer(TableTokenizer):
     splits = (WHOLE,)
 
     def __init__(self, special_tokens: Sequence[str] = (END_OF_TEXT,)) -> None:
-        special = {name: 256 + i for i, name in enumerate(special_names(special_tokens, WHOLE))}
+        special = {name: 256 + i for i, name in enumerate(special_names(special_tokens, CHARACTERS))}
         super().__init__([bytes([b]) for b in range(256)] + [b""] * len(special), special, WHOLE)
 
     @classmethod

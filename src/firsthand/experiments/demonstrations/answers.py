@@ -32,6 +32,8 @@ LORA = (
 SAMPLES = 10
 SHORT = 3
 """Answers of so many words at most are right or wrong; longer ones may be said in many ways."""
+ASKED = 60
+"""So many of those are asked, from all over the held-out ones."""
 LONGEST_ANSWER = 96
 
 
@@ -45,7 +47,13 @@ class Exam:
     @property
     def short(self) -> list[tuple[Messages, str]]:
         """Those with one short answer."""
-        return [(prompt, right) for prompt, right in self.prompts if len(right.split()) <= SHORT]
+        some = [(prompt, right) for prompt, right in self.prompts if len(right.split()) <= SHORT]
+        return some[:: max(1, len(some) // ASKED)][:ASKED]
+
+    @property
+    def shown(self) -> list[tuple[Messages, str]]:
+        """Those of the page of samples."""
+        return self.prompts[:: max(1, len(self.prompts) // SAMPLES)][:SAMPLES]
 
 
 def run_answers(
@@ -58,7 +66,7 @@ def run_answers(
     more: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Tune every contestant with seeds 0, 1, …; figures before and after, samples.md, report.json."""
-    settings = (*DATA, f"data.source={source}", *more)
+    settings = (*DATA, f"data.source={source}")
     exam = _exam(config_module.load(None, list(settings)), general)
     rows: dict[str, Any] = {}
     samples: dict[str, list[str]] = {}
@@ -66,7 +74,7 @@ def run_answers(
         before, samples[f"{contestant.name}, before"] = _examined(contestant.weights, exam, show)
         found = []
         for seed in range(seeds):
-            config, summary = tune(contestant, settings, seed, out, show)
+            config, summary = tune(contestant, settings, seed, out, show, more)
             after, said = _examined(str(config.run.folder), exam, show)
             found.append(_losses(config) | after | {"seconds": summary["seconds"]})
             samples[f"{contestant.name}, after"] = said
@@ -75,7 +83,7 @@ def run_answers(
     outcome = {
         "source": source,
         "held_out": len(exam.prompts),
-        "with_one_short_answer": len(exam.short),
+        "short_answers_asked": len(exam.short),
         "general_text": exam.general.name,
         "seeds": seeds,
         "models": rows,
@@ -107,12 +115,11 @@ def _examined(name: str, exam: Exam, show: Show) -> tuple[dict[str, Any], list[s
     show.note(f"examining {name}")
     figures: dict[str, Any] = {"general_bits_per_byte": judge_texts(opened, [exam.general]).facts["bits_per_byte"]}
     if opened.chat is None:
-        return figures, ["(it knows no conversations)"] * SAMPLES
+        return figures, ["(it knows no conversations)"] * len(exam.shown)
     right = [normalized(_say(opened, prompt), wanted) for prompt, wanted in exam.short]
     if right:
         figures["exact_match"] = sum(right) / len(right)
-    every = max(1, len(exam.prompts) // SAMPLES)
-    return figures, [_say(opened, prompt) for prompt, _ in exam.prompts[::every][:SAMPLES]]
+    return figures, [_say(opened, prompt) for prompt, _ in exam.shown]
 
 
 def _say(opened: Opened, prompt: Messages) -> str:
@@ -122,9 +129,8 @@ def _say(opened: Opened, prompt: Messages) -> str:
 
 def _page(exam: Exam, samples: dict[str, list[str]]) -> str:
     """Held-out prompts, what was wanted, and what everybody said."""
-    every = max(1, len(exam.prompts) // SAMPLES)
     lines = ["# Held-out prompts and what the models said (greedy)", ""]
-    for number, (prompt, wanted) in enumerate(exam.prompts[::every][:SAMPLES]):
+    for number, (prompt, wanted) in enumerate(exam.shown):
         lines += [f"## {number + 1}", "", *(f"**{message.role}**: {message.content}  " for message in prompt)]
         lines += [f"**wanted**: {wanted}  "]
         lines += [f"**{name}**: {said[number]}  " for name, said in samples.items()] + [""]

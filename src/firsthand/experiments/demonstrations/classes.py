@@ -35,13 +35,13 @@ def run_classes(
 
     Returns, by name, each figure's mean (and deviation, with several seeds), and the seconds of training.
     """
-    settings = (*DATA, f"data.source={source}", *more)
+    settings = (*DATA, f"data.source={source}")
     sides = labelled_sides(config_module.load(None, list(settings)), Reading())
     rows = _rivals(sides, show)
     for contestant in contestants:
         found = []
         for seed in range(seeds):
-            config, summary = tune(contestant, settings, seed, out, show)
+            config, summary = tune(contestant, settings, seed, out, show, more)
             judged = json.loads((config.run.folder / "report.json").read_text(encoding="utf-8"))["test"]
             found.append({**{key: judged[key] for key in FIGURES if key in judged}, "seconds": summary["seconds"]})
         rows[contestant.name] = summarised(found)

@@ -33,12 +33,18 @@ def pretrained(recipe: Config, show: Show) -> str:
     return str(folder.path)
 
 
-def tune(contestant: Contestant, settings: Sequence[str], seed: int, out: Path, show: Show) -> tuple[Config, Any]:
-    """Train one contestant with one seed in out/NAME-SEED, or take it from there; its config and summary."""
+def tune(
+    contestant: Contestant, settings: Sequence[str], seed: int, out: Path, show: Show, more: Sequence[str] = ()
+) -> tuple[Config, Any]:
+    """Train one contestant with one seed in out/NAME-SEED, or take it from there; its config and summary.
+
+    `settings` hold for all, the contestant's own come after them, and `more` has the last word.
+    """
     folder = out / f"{contestant.name.replace(' ', '-').replace('/', '-')}-{seed}"
     given = [
         *settings,
         *contestant.settings,
+        *more,
         f"model.weights={contestant.weights}",
         f"train.seed={seed}",
         f"run.name={folder.name}",
