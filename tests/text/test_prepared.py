@@ -119,7 +119,7 @@ def test_it_overwrites_only_what_it_wrote_and_only_when_told(corpus, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     prepare(corpus, out, validation=0.1)
-    with pytest.raises(UserError, match=r"holds prepared text already\. .*--overwrite"):
+    with pytest.raises(UserError, match=r"holds what prepare wrote already\. .*--overwrite"):
         prepare(corpus, out)
     prepare(corpus, out, validation=0.0, overwrite=True)
     assert prepared.splits_of(out) == ["train"]
