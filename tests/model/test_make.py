@@ -35,7 +35,7 @@ def test_resolving_twice_changes_nothing(preset):
     fields = resolve(ModelNode(preset=preset))
     assert set(fields) == set(ModelNode.model_fields)
     assert resolve(fields) == fields
-    assert {name for name, value in fields.items() if value is None} <= {"tied", "size"}
+    assert {name for name, value in fields.items() if value is None} <= {"tied", "size", "weights", "weights_sha256"}
 
 
 def test_given_fields_win_and_sizes_follow():

@@ -42,14 +42,18 @@ def demo(
         return
     if what != "plays":
         raise UserError(f"There is no demo {what!r}. {suggest(what, ['plays', *NAMES])}")
-    out = out or Path("runs/demo")
-    tree = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={out}"])
+    _plays(seconds, out or Path("runs/demo"), resume, fresh, json)
 
+
+def _plays(seconds: float, out: Path, resume: bool, fresh: bool, json: bool) -> None:
+    """A GPT is trained and set beside simpler models."""
+    from firsthand import config
     from firsthand.experiments import report
     from firsthand.experiments.demo import next_commands, run_demo
     from firsthand.experiments.display import Display
     from firsthand.experiments.folder import RunFolder
 
+    tree = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={out}"])
     if RunFolder(out).used and not (resume or fresh):
         resume = _go_on(out)
         fresh = not resume

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Undefined
 from jinja2.exceptions import SecurityError
 
-SECONDS = 0.2
+SECONDS = 0.5
 """Of the thread's CPU time, for one rendering."""
 WORK = 1 << 26
 """Units of work: a character written is one, and so is, at each turn of a loop, each character of the template."""
