@@ -122,6 +122,9 @@ def test_a_tokenizer_from_outside_is_asked_text_by_text():
         def decode_bytes(self, ids):
             return self.decode(ids).encode()
 
+        def extended(self, names):
+            raise NotImplementedError
+
         def save(self, folder):
             raise NotImplementedError
 
