@@ -20,7 +20,7 @@ def test_the_mean_and_its_standard_error():
 
 
 def test_equals_scipy():
-    stats = pytest.importorskip("scipy.stats")
+    stats = pytest.importorskip("scipy.stats", reason="the extra lab is not installed")
     values = np.random.default_rng(1).exponential(size=200)
     found = bootstrap(values.tolist())
     theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=5000, random_state=3)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from firsthand.evaluate.classes import label_map, report, stratified_split
+from firsthand.evaluate.classes import label_map, report
 
 GENERATOR = torch.Generator().manual_seed(0)
 LABELS = torch.randint(3, (200,), generator=GENERATOR)
@@ -12,7 +12,7 @@ NAMES = ["comedy", "history", "tragedy"]
 
 
 def test_figures_are_those_of_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="the extra eval is not installed")
     predicted = LOGITS.argmax(-1)
     found = report(LOGITS, LABELS, NAMES, positive="history")
     scores = metrics.f1_score(LABELS, predicted, average=None)
@@ -37,12 +37,3 @@ def test_the_curve_of_calibration_has_the_bins_with_rows():
 
 def test_labels_have_the_same_numbers_in_any_order():
     assert label_map(["spam", "ham", "spam"]) == label_map(["ham", "spam"]) == {"ham": 0, "spam": 1}
-
-
-def test_a_stratified_split_shares_out_every_class_and_no_row_twice():
-    labels = ["spam"] * 30 + ["ham"] * 70
-    sides = stratified_split(labels, (0.8, 0.1, 0.1), torch.Generator().manual_seed(1))
-    assert sorted(row for side in sides for row in side) == list(range(100))
-    assert [[labels[row] for row in side].count("spam") for side in sides] == [24, 3, 3]
-    assert sides == stratified_split(labels, (0.8, 0.1, 0.1), torch.Generator().manual_seed(1))
-    assert sides != stratified_split(labels, (0.8, 0.1, 0.1), torch.Generator().manual_seed(2))

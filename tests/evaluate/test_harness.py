@@ -30,8 +30,8 @@ COLOURS = ["red", "green", "blue", "yellow"]
 @pytest.fixture(scope="module")
 def both():
     """Our model and tokenizer, and theirs, with equal weights."""
-    transformers = pytest.importorskip("transformers")
-    tokenizers = pytest.importorskip("tokenizers")
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    tokenizers = pytest.importorskip("tokenizers", reason="the extra hf is not installed")
     ours = TOKENIZERS["bpe"].train([TEXT], vocab_size=300)
     their_tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizers.Tokenizer.from_str(json.dumps(ours.to_json())),

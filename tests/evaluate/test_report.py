@@ -8,7 +8,7 @@ import torch
 from firsthand.evaluate.report import accuracy, calibration, confusion, f1, macro_f1, per_class
 from firsthand.types import IGNORE
 
-metrics = pytest.importorskip("sklearn.metrics")
+metrics = pytest.importorskip("sklearn.metrics", reason="the extra eval is not installed")
 
 
 def drawn(seed, rows=200, classes=4):

@@ -57,6 +57,17 @@ def test_without_a_stride_the_windows_are_those_of_training():
     assert found.documents == 1
 
 
+def test_texts_begin_as_they_do_for_the_tokenizer():
+    """The token that begins them stands for no bytes and is no target; after it the first one is."""
+    words = tokenizer(special_tokens=("<|endoftext|>", "<|begin|>"))
+    words.begin = words.special_tokens["<|begin|>"]
+    own = model(words.vocab_size)
+    [passage] = texts.read(own, texts.cut(words, [Document("to be", "short")], 24))
+    ids = [words.begin, *words.encode("to be")]
+    assert (passage.start, passage.tokens, passage.bytes) == (1, len(ids) - 1, 5)
+    assert passage.nats == pytest.approx(nats_of(own, ids, 1, len(ids), 0), abs=1e-4)
+
+
 def test_the_report_is_a_ratio_of_sums():
     passages = [texts.Passage("a", 1, 3, 10.0, 6.0), texts.Passage("b", 1, 1, 2.0, 4.0)]
     found = texts.report(passages)

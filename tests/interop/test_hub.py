@@ -13,7 +13,7 @@ from firsthand.opened import open_model
 from .fake_hub import SHA, serving
 from .tiny import folder
 
-huggingface_hub = pytest.importorskip("huggingface_hub")
+huggingface_hub = pytest.importorskip("huggingface_hub", reason="the extra hf is not installed")
 
 
 @pytest.fixture

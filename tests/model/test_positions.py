@@ -62,7 +62,7 @@ def test_linear_scaling_is_a_position_between_two():
     ],
 )
 def test_the_frequencies_are_those_of_transformers(name, theirs):
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     config = transformers.LlamaConfig(hidden_size=128, num_attention_heads=2, max_position_embeddings=2048)

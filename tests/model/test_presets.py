@@ -36,7 +36,7 @@ def test_a_published_size_has_the_published_parameters(preset, size):
 @pytest.mark.parametrize(("preset", "size"), PUBLISHED)
 def test_transformers_counts_the_same(preset, size):
     """Its model of the same sizes, made of nothing: a count that does not depend on our code."""
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
     name, fields = theirs(preset, resolve({"preset": preset, "size": size}), PRESETS[preset].sizes[size].vocab_size)
     with torch.device("meta"):
         model = getattr(transformers, f"{name}ForCausalLM" if name != "GPT2" else "GPT2LMHeadModel")(

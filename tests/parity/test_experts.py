@@ -8,7 +8,7 @@ import torch
 
 from firsthand.model.ffns.experts import Experts
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 
 @torch.no_grad()

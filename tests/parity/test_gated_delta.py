@@ -7,7 +7,7 @@ from firsthand.model.mixers.gated_delta import GatedDeltaNet
 from firsthand.ops.delta_rule import delta_rule
 from firsthand.types import Place
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 SIZES = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 6}
 
 

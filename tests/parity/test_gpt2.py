@@ -8,7 +8,7 @@ import torch
 from firsthand.model.make import build_model
 from firsthand.types import Place
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 FIELDS = {"preset": "gpt2", "n_layers": 3, "d_model": 48, "n_heads": 4, "context_length": 200}
 VOCABULARY = 71

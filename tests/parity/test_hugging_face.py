@@ -9,7 +9,7 @@ from firsthand.interop.families import FAMILIES
 from firsthand.opened import open_model
 from firsthand.tokens import TOKENIZERS
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 VOCABULARY = 71
 TEXT = "the quick brown fox jumps over the lazy dog"

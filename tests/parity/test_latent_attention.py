@@ -11,7 +11,7 @@ from firsthand.model.mixers.latent_attention import LatentAttention
 from firsthand.model.positions import Rope
 from firsthand.types import Place
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 THETA = 500.0
 SIZES = {

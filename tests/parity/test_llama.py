@@ -7,7 +7,7 @@ from firsthand.model.presets.llama import LONG
 
 from . import llama_weights
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 THEIRS = llama_weights.THEIRS | {"rms_norm_eps": 1e-5}  # as in all published sizes since Llama 2
 

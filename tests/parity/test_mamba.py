@@ -8,7 +8,7 @@ from firsthand.model.make import build_model
 from firsthand.model.mixers.mamba import Mamba
 from firsthand.types import Place
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 VOCABULARY, D_MODEL, N_LAYERS = 71, 48, 3
 FIELDS = {

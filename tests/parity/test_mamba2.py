@@ -10,7 +10,7 @@ from firsthand.model.make import build_model
 from firsthand.model.mixers.mamba2 import Mamba2
 from firsthand.types import Place
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 
 def place(time, start=0):

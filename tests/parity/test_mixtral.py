@@ -5,7 +5,7 @@ import torch
 
 from . import llama_weights
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 NAMES = {pattern: name for pattern, name in llama_weights.NAMES.items() if "ffn\\." not in pattern} | {
     r"blocks\.(\d+)\.ffn\.router\.weight": r"model.layers.\1.mlp.gate.weight",

@@ -5,7 +5,7 @@ import torch
 
 from . import llama_weights
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 NAMES = llama_weights.NAMES | {
     r"blocks\.(\d+)\.mixer\.query_norm\.gain": r"model.layers.\1.self_attn.q_norm.weight",

@@ -14,9 +14,9 @@ from torch import Tensor
 from firsthand.checkpoint import files, read_safetensors, write_safetensors
 from firsthand.errors import DamagedError, UserError
 from firsthand.parts import PartSpec, split
+from firsthand.tables import read_table
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-LIMIT = 1 << 20
 PREFIX = "base_model.model."
 OWN = {"lora_a": "lora_A.weight", "lora_b": "lora_B.weight", "magnitude": "lora_magnitude_vector"}
 PLAIN: dict[str, Any] = {
@@ -45,7 +45,7 @@ def fits(path: Path) -> bool:
 
 def base_of(path: Path) -> str:
     """The name of the model that the adapter in a folder was made for."""
-    name = _settings(path).get("base_model_name_or_path")
+    name = read_table(path / CONFIG).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise UserError(f"{path / CONFIG} does not say which model the adapter is for (base_model_name_or_path).")
     return name
@@ -56,7 +56,7 @@ def read_peft(path: Path, maps: Maps) -> tuple[PartSpec, dict[str, Tensor]]:
 
     UserError for what is not known here.
     """
-    settings = _settings(path)
+    settings = read_table(path / CONFIG)
     for key, plain in PLAIN.items():
         if settings.get(key, plain) not in (plain, None) and settings[key]:
             raise UserError(f"{path / CONFIG}: {key} = {settings[key]!r} is not known here; only {plain!r} is.")
@@ -138,16 +138,3 @@ def _part(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def _maps(learnt: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[0] for name in learnt))
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    file = path / CONFIG
-    if file.stat().st_size > LIMIT:
-        raise DamagedError(f"{file} is {file.stat().st_size:,} bytes long: no adapter's settings are.")
-    try:
-        settings = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{file} is damaged: {error}.") from None
-    if not isinstance(settings, dict):
-        raise DamagedError(f"{file} is damaged: it holds no table.")
-    return settings

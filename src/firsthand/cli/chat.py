@@ -21,6 +21,7 @@ from firsthand.cli.options import (
     Threads,
     TopK,
     TopP,
+    checked,
 )
 from firsthand.cli.output import Json, emit, valid, write
 from firsthand.cli.talk import Talk, figures, notices
@@ -60,18 +61,21 @@ def chat(
     if person:
         note(f"Opening {model} …")
     from firsthand.generate.conversation import Conversation
-    from firsthand.generate.packed import check_engine, check_precision, pack
-    from firsthand.generate.sampling import Sampling, check
-    from firsthand.generate.threads import check_threads, with_threads
+    from firsthand.generate.packed import pack
+    from firsthand.generate.threads import with_threads
     from firsthand.opened import open_model
 
-    sampling = Sampling(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
+    sampling = checked(
+        max_tokens,
+        precision,
+        engine,
+        threads,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
     )
-    check(max_tokens=max_tokens, **sampling)  # all of them before the model is loaded
-    check_precision(precision)
-    check_engine(engine)
-    check_threads(threads)
     opened = open_model(model, device, parts or [])
     used, ready = template_of(opened, model, template), pack(opened.model, precision, engine)
     chosen = secrets.randbits(31) if seed is None else seed

@@ -36,6 +36,18 @@ def demo(
 
     if resume and fresh:
         raise UserError("--resume goes on with an earlier demo and --fresh starts anew: give one of them.")
+    tuning = {"--data": data, "--model": model, "--epochs": epochs, "--seeds": seeds if seeds > 1 else None}
+    foreign = [name for name, value in tuning.items() if value] if what == "plays" else []
+    if foreign or (what in NAMES and (resume or fresh)):
+        option = foreign[0] if foreign else "--resume" if resume else "--fresh"
+        raise UserError(
+            f"{option} has no meaning for the demo {what}. "
+            + (
+                "It belongs to classes, instructions and dialogue."
+                if foreign
+                else "What is finished is kept; the rest goes on."
+            )
+        )
     if what in NAMES:
         recipe = config.load(find_recipe("demo"), [f"train.seconds={seconds}", f"run.dir={own}"])
         demonstrate(what, recipe, out or Path(f"runs/demo-{what}"), data, model or [], seeds, epochs, json)

@@ -22,6 +22,7 @@ from firsthand.cli.options import (
     Threads,
     TopK,
     TopP,
+    checked,
 )
 from firsthand.cli.output import Json, emit, valid, write
 from firsthand.errors import UserError
@@ -50,18 +51,20 @@ def generate(
     json: Json = False,
 ) -> None:
     """Continue a text with a trained model, as it comes."""
-    from firsthand.generate.packed import check_engine, check_precision, pack
-    from firsthand.generate.sampling import Sampling, check
-    from firsthand.generate.threads import check_threads
+    from firsthand.generate.packed import pack
     from firsthand.opened import load
 
-    sampling = Sampling(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
+    sampling = checked(
+        max_tokens,
+        precision,
+        engine,
+        threads,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
     )
-    check(max_tokens=max_tokens, **sampling)  # all of them before the model is loaded
-    check_precision(precision)
-    check_engine(engine)
-    check_threads(threads)
     prompts = _read(prompt or [""])
     chosen = secrets.randbits(31) if seed is None else seed
     model, tokenizer = load(run, device=device, parts=parts or [])

@@ -1,8 +1,11 @@
 """Options that several commands share, each with its help."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
+
+if TYPE_CHECKING:
+    from firsthand.generate.sampling import Sampling
 
 Parts = Annotated[
     list[str] | None,
@@ -19,3 +22,18 @@ Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
 Precision = Annotated[str, typer.Option(help="fp32; bf16: twice as fast for large models; auto: bf16 for these.")]
 Engine = Annotated[str, typer.Option(help="native: compiled steps; torch; auto: native where it can be.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Absent: what a short trial likes best.")]
+
+
+def checked(
+    max_tokens: int, precision: str, engine: str, threads: int | None, **sampling: "Unpack[Sampling]"
+) -> "Sampling":
+    """The settings of sampling. UserError for any option out of its range, before the model is loaded."""
+    from firsthand.generate.packed import check_engine, check_precision
+    from firsthand.generate.sampling import check
+    from firsthand.generate.threads import check_threads
+
+    check(max_tokens=max_tokens, **sampling)
+    check_precision(precision)
+    check_engine(engine)
+    check_threads(threads)
+    return sampling

@@ -1,4 +1,4 @@
-"""Classes by their names: their numbers, how rows of them are shared out, and all figures of a classifier at once."""
+"""Classes by their names: their numbers, and all figures of a classifier at once."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,25 +13,6 @@ from firsthand.evaluate.report import accuracy, calibration, confusion, macro_f1
 def label_map(labels: Iterable[str]) -> dict[str, int]:
     """A number for each label, in the order of the labels themselves, whatever order they came in."""
     return {label: number for number, label in enumerate(sorted(set(labels)))}
-
-
-def stratified_split(labels: Sequence[Any], fractions: Sequence[float], generator: torch.Generator) -> list[list[int]]:
-    """Row numbers for each of `fractions`, every class shared out alike; a row falls on one side only.
-
-    What rounding leaves over goes to the last side. Within a side the rows stand in the order that they came in.
-    """
-    assert abs(sum(fractions) - 1) < 1e-9, f"the fractions {fractions} do not add up to 1"
-    sides: list[list[int]] = [[] for _ in fractions]
-    for label in sorted(set(labels), key=str):
-        rows = [row for row, other in enumerate(labels) if other == label]
-        drawn = [rows[place] for place in torch.randperm(len(rows), generator=generator).tolist()]
-        begin, share = 0, 0.0
-        for side, fraction in zip(sides, fractions, strict=True):
-            share += fraction
-            end = len(drawn) if side is sides[-1] else round(share * len(drawn))
-            side += drawn[begin:end]
-            begin = end
-    return [sorted(side) for side in sides]
 
 
 def report(

@@ -52,13 +52,19 @@ def cut(tokenizer: Tokenizer, documents: Sequence[Document], window: int, stride
     """Encode the documents and cut each into windows of `window` inputs, one every `stride` tokens.
 
     With a stride below the window (absent: equal), windows overlap, and a window's targets are those that the one
-    before has not had: each has at least window - stride tokens before it. UserError for a stride that leaves out
+    before has not had: each has at least window - stride tokens before it. A tokenizer that begins texts with a token
+    of its own does so here, and then the text's first token is a target as well. UserError for a stride that leaves out
     tokens, and where no document has two tokens.
     """
     step = window if stride is None else stride
     if not 1 <= step <= window:
         raise UserError(f"The stride is {step}, but must be between 1 and the window of {window} tokens.")
     ids = list(encode_all(tokenizer, (document.text for document in documents)))
+    sizes = _sizes(tokenizer, documents, ids)
+    begin = getattr(tokenizer, "begin", None)  # only some tokenizers from elsewhere have one
+    if begin is not None:  # it stands for no bytes, and nothing is asked about it
+        ids = [np.concatenate([np.array([begin], own.dtype), own]) for own in ids]
+        sizes = [np.concatenate([[0.0], size]) for size in sizes]
     windows = []
     for number, own in enumerate(ids):
         first = 1
@@ -71,7 +77,6 @@ def cut(tokenizer: Tokenizer, documents: Sequence[Document], window: int, stride
     if not windows:
         raise UserError("There is nothing to predict: no document has two tokens. Give more text.")
     unknown = getattr(tokenizer, "unknown", -1)  # only some kinds have one
-    sizes = _sizes(tokenizer, documents, ids)
     return Texts(
         [document.name for document in documents], ids, sizes, windows, sum(int((own == unknown).sum()) for own in ids)
     )

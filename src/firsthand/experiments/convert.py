@@ -18,7 +18,7 @@ def convert(source: str, out: Path | None = None, address: str | None = None) ->
     UserError if there is nothing, if it is no model that is known here, or if `out` is there already.
     """
     last = Path(source).name or Path(source).resolve().name
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", last.removesuffix(".gguf")).lstrip(".")[:128] or "imported"
+    name = plain_name(last.removesuffix(".gguf"))
     out = out or Path("runs") / name
     if out.exists():
         raise UserError(f"{out} is there already. Give another --out, or move it away.")
@@ -30,22 +30,33 @@ def convert(source: str, out: Path | None = None, address: str | None = None) ->
     return _written(interop.read(Path(source)), source, name, out)
 
 
+def plain_name(name: str) -> str:
+    """A run's name as near to this one as they may be."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".")[:128] or "imported"
+
+
 def _written(found: interop.Imported | None, source: str, name: str, out: Path) -> dict[str, Any]:
     if found is None:
         raise UserError(f"{source} is neither a Hugging Face folder (it has no config.json) nor a GGUF file.")
-    config = parse({"run": {"name": name, "dir": str(out)}, "model": found.fields}, source)
-    content = description(config, found.tokenizer, found.vocab_size, found.chat)
-    with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
-        found.tokenizer.save(folder)
-        tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
-    saved = checkpoint.save(out / "checkpoints", 0, found.weights, {}, {}, content, tokenizer)
+    saved = save_as_run(found, source, name, out)
     return {
         "out": str(out),
         "checkpoint": str(saved),
         "parameters": sum(tensor.numel() for tensor in found.weights.values()),
-        "n_layers": content["model"]["n_layers"],
-        "context_length": content["model"]["context_length"],
+        "n_layers": found.fields["n_layers"],
+        "context_length": found.fields["context_length"],
         "vocab_size": found.vocab_size,
         "tokens": found.tokenizer.vocab_size,
         "chat": found.chat is not None,
     }
+
+
+def save_as_run(found: interop.Imported, source: str, name: str, out: Path) -> Path:
+    """Write the model as the only checkpoint of a run in `out`; returns the checkpoint. `source`: for complaints."""
+    fields = found.fields | {"weights": None, "weights_sha256": None}  # it needs no other model
+    config = parse({"run": {"name": name, "dir": str(out)}, "model": fields}, source)
+    content = description(config, found.tokenizer, found.vocab_size, found.chat)
+    with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
+        found.tokenizer.save(folder)
+        tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
+    return checkpoint.save(out / "checkpoints", 0, found.weights, {}, {}, content, tokenizer)

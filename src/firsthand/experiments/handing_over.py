@@ -1,15 +1,13 @@
 """What a run of ours leaves as beside the formats of `interop`: an adapter alone, or a model that stands alone."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from firsthand import checkpoint, opened
 from firsthand.adapt import peft
 from firsthand.adapt.saved import Adapted
-from firsthand.assemble import description
-from firsthand.config import parse
 from firsthand.errors import UserError
+from firsthand.experiments.convert import plain_name, save_as_run
 from firsthand.interop.hugging_face.maps import their_maps
 
 
@@ -30,14 +28,7 @@ def adapter(run: str, out: Path) -> list[Path]:
 
 def whole(run: str, out: Path) -> list[Path]:
     """A run's folder with one checkpoint, in which an adapter has been folded into its base."""
-    found = opened.find(run)
-    config = parse({"run": {"dir": str(out)}, "model": found.fields | {"weights": None, "weights_sha256": None}}, run)
-    content = description(config, found.tokenizer, found.vocab_size, found.chat)
-    with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
-        found.tokenizer.save(Path(folder))
-        tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
-    saved = checkpoint.save(out / "checkpoints", 0, found.weights, {}, {}, content, tokenizer)
-    return sorted(saved.iterdir())
+    return sorted(save_as_run(opened.find(run), run, plain_name(out.name), out).iterdir())
 
 
 OURS: dict[str, tuple[Callable[[str, Path], list[Path]], str]] = {

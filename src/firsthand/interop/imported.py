@@ -1,10 +1,13 @@
 """A model from elsewhere, in our terms."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from firsthand.errors import UserError
 from firsthand.tokens import Tokenizer
 from firsthand.tokens.chat import ChatTemplate
 
@@ -21,3 +24,12 @@ class Imported:
     weights: dict[str, Tensor]
     tokenizer: Tokenizer
     chat: ChatTemplate | None = None
+
+
+def chat_or_none(template: Callable[[], ChatTemplate | None], where: str) -> ChatTemplate | None:
+    """The chat template that `template` gives. One that is not supported is left out, with a line that says why."""
+    try:
+        return template()
+    except UserError as reason:
+        sys.stderr.write(f"The chat template of {where} is left out: {reason}\n")
+        return None

@@ -23,6 +23,11 @@ CHATML = "chatml"
 """The template of our own models, built in: <|im_start|>role, a line break, the content, <|im_end|>, a line break."""
 
 START, END = "<|im_start|>", "<|im_end|>"
+CHATML_JINJA = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
+    "'\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""The same as others write it."""
 ROLES = ("system", "user", "assistant", "tool", "developer", "function", "ipython")
 _ROLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
@@ -76,6 +81,11 @@ class ChatTemplate:
 
             self._jinja = Jinja(source)
         _ = self.stop_ids  # a template that cannot write the simplest conversation is refused here
+
+    @property
+    def jinja(self) -> str:
+        """The template as a Jinja source, for files that leave."""
+        return CHATML_JINJA if self.source == CHATML else self.source
 
     @cached_property
     def stop_ids(self) -> list[int]:

@@ -9,10 +9,10 @@ import torch
 
 from firsthand import interop
 from firsthand.errors import DamagedError, UserError
+from firsthand.interop.channels import halves, neighbours
 from firsthand.interop.gguf import read, write
 from firsthand.interop.gguf.header import TYPES, Stored, read_header
 from firsthand.interop.gguf.read import unpacked
-from firsthand.interop.gguf.rows import halves, neighbours
 from firsthand.tokens.chat import CHATML, ChatTemplate
 from firsthand.types import Message
 

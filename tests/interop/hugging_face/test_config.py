@@ -104,7 +104,7 @@ HARMLESS = {
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_setting_of_theirs_is_looked_at(name):
     """A setting that a new version of `transformers` brings fails this test until somebody has thought about it."""
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
     theirs = transformers.AutoConfig.for_model(name).to_dict()
     settings = Settings(theirs, name)
     FAMILIES[name].fields_of(settings)

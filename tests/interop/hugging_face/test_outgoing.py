@@ -88,7 +88,7 @@ def test_a_model_of_ours_keeps_its_template(tmp_path):
 
 @pytest.mark.parametrize("preset", ["llama", "mamba"])
 def test_their_generate_writes_what_ours_writes(tmp_path, preset):
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
     path = folder(tmp_path / "out", preset=preset, vocab_size=29)
     ours, tokenizer = load(path)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(path)
@@ -103,7 +103,7 @@ def test_their_generate_writes_what_ours_writes(tmp_path, preset):
 
 
 def test_their_tokenizer_and_template_give_our_ids(tmp_path):
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
     path = chatting(tmp_path / "out")
     theirs, ours = transformers.AutoTokenizer.from_pretrained(path), interop.read(path)
     text = "the fox, the quick 42 foxes\n\n  jump"

@@ -22,8 +22,13 @@ from firsthand.opened import Opened, open_model
 from firsthand.types import Document
 
 DATA = ("data.kind=conversations", "train.evaluate_tokens=null")
-FULL = ("data.row_tokens=128", "train.epochs=3", "data.batch_tokens=4096", "train.optimizer={part: adamw, lr: 1.0e-3}")
-LORA = (
+FULL: tuple[str, ...] = (
+    "data.row_tokens=128",
+    "train.epochs=3",
+    "data.batch_tokens=4096",
+    "train.optimizer={part: adamw, lr: 1.0e-3}",
+)
+LORA: tuple[str, ...] = (
     "adapt.adapter={part: lora, rank: 16, alpha: 32, targets: all}",
     "data.row_tokens=256",
     "train.epochs=2",

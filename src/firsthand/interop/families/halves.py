@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
+from firsthand.interop import channels
 from firsthand.interop.families.full import Full
 
 
@@ -21,8 +21,7 @@ def halves(weights: Mapping[str, Tensor], full: Full) -> tuple[Mapping[str, Tens
         parts = name.split(".")
         if parts[0] != "blocks" or not {"query", "key", "query_norm", "key_norm"} & set(parts):
             return tensor
-        pairs = torch.unflatten(tensor, 0, (-1, d_head // 2, 2))
-        return torch.flatten(pairs.transpose(1, 2), 0, 2)
+        return channels.halves(tensor, len(tensor) // d_head)
 
     position = {**full["position"], "layout": "half"}
     return {name: moved(name, tensor) for name, tensor in weights.items()}, {**full, "position": position}

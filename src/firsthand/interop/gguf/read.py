@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from firsthand.errors import DamagedError, UserError
+from firsthand.interop.channels import halves
 from firsthand.interop.gguf.header import MAGIC, TYPES, Bytes, Header, Stored, read_header
 from firsthand.interop.gguf.layout import ROPE_FACTORS, Layout, ours
-from firsthand.interop.gguf.rows import halves
 from firsthand.interop.gguf.settings import check_tensors, fields_of, layout_of
 from firsthand.interop.gguf.vocabulary import chat_of, tokenizer_of
-from firsthand.interop.imported import Imported
+from firsthand.interop.imported import Imported, chat_or_none
 from firsthand.model.presets import resolve
 
 NUMBERS = {name: number for number, (name, _, _) in TYPES.items()}
@@ -38,19 +38,20 @@ def read(path: Path) -> Imported:
             raise DamagedError(f"{path} is empty. Fetch it again.")
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # goes with the last view of it
     try:
-        return _read(data)
+        return _read(data, str(path))
     except UserError as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _read(data: mmap.mmap) -> Imported:
+def _read(data: mmap.mmap, where: str) -> Imported:
     header = read_header(data)
     layout = layout_of(header)
     check_tensors(header, layout)
     tokenizer = tokenizer_of(header, layout.vocab_size)
     factors = unpacked(data, header.tensors[ROPE_FACTORS]) if layout.rope_factors else None
     fields = resolve(fields_of(header, layout, factors))
-    return Imported(fields, layout.vocab_size, _weights(data, header, layout), tokenizer, chat_of(header, tokenizer))
+    chat = chat_or_none(lambda: chat_of(header, tokenizer), where)
+    return Imported(fields, layout.vocab_size, _weights(data, header, layout), tokenizer, chat)
 
 
 def unpacked(data: Bytes, stored: Stored) -> np.ndarray:

@@ -9,7 +9,7 @@ from firsthand.interop.gguf.header import Header
 from firsthand.interop.imported import Imported
 from firsthand.tokens import Tokenizer, file
 from firsthand.tokens.bpe import BPETokenizer
-from firsthand.tokens.chat import CHATML, ChatTemplate
+from firsthand.tokens.chat import ChatTemplate
 from firsthand.tokens.foreign import CONTROL, NORMAL, UNUSED, USER_DEFINED, bpe_from_parts
 from firsthand.types import Message
 
@@ -26,12 +26,6 @@ PRE = {
     ("qwen2", False): "qwen2",
 }
 """How llama.cpp calls a way to cut text, by our name and whether whole pieces become tokens whatever their merges."""
-
-JINJA = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-"""The built-in ChatML as others read it."""
 
 
 def tokenizer_of(header: Header, rows: int) -> Tokenizer:
@@ -89,7 +83,7 @@ def vocabulary_of(model: Imported) -> dict[str, Any]:
     keys[f"{GGML}eos_token_id"] = _end_of_answer(model.chat, tokenizer) if model.chat else tokenizer.end_of_text
     keys[f"{GGML}bos_token_id"] = tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin
     if model.chat:
-        keys[TEMPLATE] = JINJA if model.chat.source == CHATML else model.chat.source
+        keys[TEMPLATE] = model.chat.jinja
     return keys
 
 

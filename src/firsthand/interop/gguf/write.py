@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from firsthand.errors import UserError
+from firsthand.interop.channels import halves, neighbours
 from firsthand.interop.gguf.express import layout_of, metadata, rope_of
 from firsthand.interop.gguf.layout import ROPE_FACTORS, Layout, ours
-from firsthand.interop.gguf.rows import halves, neighbours
 from firsthand.interop.gguf.settings import same
 from firsthand.interop.gguf.vocabulary import vocabulary_of
 from firsthand.interop.imported import Imported

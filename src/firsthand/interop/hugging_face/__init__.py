@@ -7,8 +7,9 @@ from firsthand.errors import UserError
 from firsthand.interop.hugging_face.config import read_config
 from firsthand.interop.hugging_face.outgoing import write_folder
 from firsthand.interop.hugging_face.weights import read_weights
-from firsthand.interop.hugging_face.words import read_chat, read_tokenizer
-from firsthand.interop.imported import Imported
+from firsthand.interop.hugging_face.words import read_tokenizer
+from firsthand.interop.imported import Imported, chat_or_none
+from firsthand.tokens.template.folder import template_in
 
 __all__ = ["fits", "read", "write"]
 
@@ -35,4 +36,5 @@ def read(path: Path) -> Imported:
             "not belong together."
         )
     weights = read_weights(path, family, fields, vocab_size)
-    return Imported(fields, vocab_size, weights, tokenizer, read_chat(path, tokenizer))
+    chat = chat_or_none(lambda: template_in(path, tokenizer), str(path))
+    return Imported(fields, vocab_size, weights, tokenizer, chat)

@@ -13,7 +13,7 @@ from firsthand.errors import DamagedError, UserError
 from firsthand.interop.families import Family
 from firsthand.interop.families.rules import Shape, Step, steps
 from firsthand.interop.families.shapes import sketch_of
-from firsthand.interop.hugging_face.config import read_json
+from firsthand.tables import read_table
 
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -58,7 +58,7 @@ def _shards(folder: Path) -> list[Path]:
                 ".save_pretrained(NEW) of transformers writes safetensors."
             )
         raise UserError(f"{folder} has no {WHOLE} and no {INDEX}: its weights are missing.")
-    table = read_json(folder / INDEX, LARGEST_INDEX).get("weight_map")
+    table = read_table(folder / INDEX, LARGEST_INDEX).get("weight_map")
     if not isinstance(table, dict) or not table:
         raise DamagedError(f"{folder / INDEX} has no weight_map.")
     shards = set(table.values()) if all(isinstance(value, str) for value in table.values()) else {""}

@@ -1,6 +1,5 @@
 """A folder's tokenizer and chat template, in and out."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,6 @@ from firsthand.checkpoint import files
 from firsthand.errors import UserError
 from firsthand.interop.imported import Imported
 from firsthand.tokens import Tokenizer
-from firsthand.tokens.chat import CHATML, ChatTemplate
-from firsthand.tokens.template.folder import template_in
-
-CHATML_JINJA = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
-    "'\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-"""Our built-in template as others write it."""
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -27,15 +18,6 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             "writes one from older files (vocab.json and merges.txt, tokenizer.model)."
         )
     return tokens.load(folder)
-
-
-def read_chat(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
-    """The chat template, if there is one. One that is not supported is left out, with a line that says why."""
-    try:
-        return template_in(folder, tokenizer)
-    except UserError as reason:
-        sys.stderr.write(f"The chat template of {folder} is left out: {reason}\n")
-        return None
 
 
 def ends(model: Imported) -> list[int]:
@@ -66,5 +48,5 @@ def tokenizer_config(model: Imported) -> dict[str, Any]:
     }
     if model.chat:
         config |= model.chat.names
-        config["chat_template"] = CHATML_JINJA if model.chat.source == CHATML else model.chat.source
+        config["chat_template"] = model.chat.jinja
     return config
