@@ -20,7 +20,7 @@ from firsthand.errors import DamagedError, UserError
 from firsthand.interop import Imported, models
 from firsthand.interop.hugging_face.maps import their_maps
 from firsthand.model.language_model import LanguageModel
-from firsthand.model.make import build_model
+from firsthand.model.make import Unfilled, build_model
 from firsthand.model.vocabulary import grown
 from firsthand.parts import named_again
 from firsthand.tokens import Tokenizer
@@ -68,7 +68,7 @@ def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ())
     """
     named = dict(setting(part) for part in parts)
     found, adapted = _found(Path(path), named)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of our business
+    with Unfilled(), torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of our business
         model = build_model(_with_parts(found.fields, named), found.vocab_size, files=bool(named))
     if adapted.labels:
         put_head(model, len(adapted.labels))

@@ -7,7 +7,7 @@ from firsthand.config import ModelNode
 from firsthand.errors import UserError
 from firsthand.model.ffns import Gated
 from firsthand.model.initialize import INITIALIZERS
-from firsthand.model.make import TIE_FROM, build_model
+from firsthand.model.make import TIE_FROM, Unfilled, build_model
 from firsthand.model.presets import PRESETS, resolve
 from firsthand.types import Place
 
@@ -126,3 +126,12 @@ def test_modern_blocks_begin_as_the_identity():
     assert up.std().item() == pytest.approx(32**-0.5, rel=0.05)
     louder = build_model({**SMALL, "initialize": {"part": "modern", "embedding_std": 0.5}}, 500)
     assert louder.embedding.weight.std().item() == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "llama"])
+def test_weights_that_are_to_be_loaded_are_not_drawn(preset):
+    before = torch.get_rng_state()
+    with Unfilled():
+        model = build_model({"preset": preset, "n_layers": 1, "d_model": 64}, 40)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model(torch.zeros(1, 3, dtype=torch.int64)).shape == (1, 3, 40)

@@ -21,7 +21,7 @@ from firsthand.cli.options import (
     Threads,
     TopK,
     TopP,
-    checked,
+    check_options,
 )
 from firsthand.cli.output import Json, emit, valid, write
 from firsthand.cli.talk import Talk, figures, notices
@@ -62,20 +62,14 @@ def chat(
         note(f"Opening {model} …")
     from firsthand.generate.conversation import Conversation
     from firsthand.generate.packed import pack
+    from firsthand.generate.sampling import Sampling
     from firsthand.generate.threads import with_threads
     from firsthand.opened import open_model
 
-    sampling = checked(
-        max_tokens,
-        precision,
-        engine,
-        threads,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
+    sampling = Sampling(
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
     )
+    check_options(max_tokens, sampling, precision, engine, threads)
     opened = open_model(model, device, parts or [])
     used, ready = template_of(opened, model, template), pack(opened.model, precision, engine)
     chosen = secrets.randbits(31) if seed is None else seed

@@ -22,7 +22,7 @@ from firsthand.cli.options import (
     Threads,
     TopK,
     TopP,
-    checked,
+    check_options,
 )
 from firsthand.cli.output import Json, emit, valid, write
 from firsthand.errors import UserError
@@ -52,19 +52,13 @@ def generate(
 ) -> None:
     """Continue a text with a trained model, as it comes."""
     from firsthand.generate.packed import pack
+    from firsthand.generate.sampling import Sampling
     from firsthand.opened import load
 
-    sampling = checked(
-        max_tokens,
-        precision,
-        engine,
-        threads,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
+    sampling = Sampling(
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
     )
+    check_options(max_tokens, sampling, precision, engine, threads)
     prompts = _read(prompt or [""])
     chosen = secrets.randbits(31) if seed is None else seed
     model, tokenizer = load(run, device=device, parts=parts or [])

@@ -1,6 +1,6 @@
 """Options that several commands share, each with its help."""
 
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,10 +24,8 @@ Engine = Annotated[str, typer.Option(help="native: compiled steps; torch; auto: 
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Absent: what a short trial likes best.")]
 
 
-def checked(
-    max_tokens: int, precision: str, engine: str, threads: int | None, **sampling: "Unpack[Sampling]"
-) -> "Sampling":
-    """The settings of sampling. UserError for any option out of its range, before the model is loaded."""
+def check_options(max_tokens: int, sampling: "Sampling", precision: str, engine: str, threads: int | None) -> None:
+    """UserError for one of them that is out of its range, before the model is loaded."""
     from firsthand.generate.packed import check_engine, check_precision
     from firsthand.generate.sampling import check
     from firsthand.generate.threads import check_threads
@@ -36,4 +34,3 @@ def checked(
     check_precision(precision)
     check_engine(engine)
     check_threads(threads)
-    return sampling

@@ -61,7 +61,7 @@ class Adapter:
         """ln p of each text, in windows that do not overlap; the last one is read with as much before it as fits."""
         windows = [self._windows(self.tokens.encode(request.args[0])) for request in requests]
         found = iter(log_likelihoods(self.model, [pair for own in windows for pair in own], self.precision))
-        sums = [sum(next(found).nats for _ in own) for own in windows]
+        sums = [sum((next(found).nats for _ in own), 0.0) for own in windows]
         self.done(len(sums))
         return sums
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from firsthand.errors import UserError
 from firsthand.model.blocks import BLOCKS
@@ -64,6 +65,13 @@ def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> 
     )
     build("model.initialize", INITIALIZERS, fields["initialize"], files, model=model)
     return model
+
+
+class Unfilled(TorchFunctionMode):
+    """Within it random weights are not drawn: for models whose weights are about to be loaded."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
 
 
 def sketch(fields: dict[str, Any], vocab_size: int, files: bool = True) -> LanguageModel:
