@@ -128,7 +128,7 @@ def test_modern_blocks_begin_as_the_identity():
     assert louder.embedding.weight.std().item() == pytest.approx(0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("preset", ["gpt2", "llama"])
+@pytest.mark.parametrize("preset", ["qwen3", "llama"])
 def test_weights_that_are_to_be_loaded_are_not_drawn(preset):
     before = torch.get_rng_state()
     with Unfilled():

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from firsthand.errors import UserError
@@ -70,8 +71,13 @@ def build_model(fields: dict[str, Any], vocab_size: int, files: bool = True) -> 
 class Unfilled(TorchFunctionMode):
     """Within it random weights are not drawn: for models whose weights are about to be loaded."""
 
+    draws = (Tensor.normal_, Tensor.uniform_, init.normal_, init.uniform_, init.kaiming_uniform_)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if func in self.draws:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def sketch(fields: dict[str, Any], vocab_size: int, files: bool = True) -> LanguageModel:
