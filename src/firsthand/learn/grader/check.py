@@ -78,14 +78,14 @@ class Grader:
         worker, self._waiting = self._waiting or _Worker(exercise), None
         try:
             if not prepare.ready(exercise, seed):
-                _prepare(exercise, seed, pairs=False)
+                in_worker(exercise, "prepare", seed=seed)
             pairs = prepare.ready(exercise, seed, pairs=True)
             verdict = worker.grade(exercise, file, seed, timeout, blocked, pairs)
             if verdict.status == "failed" and verdict.stage not in ("", "import") and not (verdict.mutant or pairs):
                 # once for each version of the lesson: what two slips at once look like
-                _prepare(exercise, seed, pairs=True)
+                in_worker(exercise, "prepare", seed=seed, pairs=True)
                 verdict = _Worker(exercise).grade(exercise, file, seed, timeout, blocked, True)
-        except _LessonError as error:
+        except LessonError as error:
             verdict = Verdict(
                 exercise.id, "error", what=str(error), why="The lesson itself is at fault, not your file."
             )
@@ -96,20 +96,26 @@ class Grader:
         return verdict.taking(round(time.perf_counter() - start, 3))
 
 
-class _LessonError(Exception):
+class LessonError(Exception):
     """The lesson, or the grader, failed; the learner did not."""
 
 
-def _prepare(exercise: Exercise, seed: int, pairs: bool) -> None:
+def in_worker(exercise: Exercise, what: str, **request: Any) -> Any:
+    """What a worker answers that runs the shipped part: to "prepare" right answers and slips, or to "judge" them."""
     worker = _Worker(exercise)
     try:
         worker.until_ready()
-        worker.ask({"do": "prepare", "seed": seed, "pairs": pairs}, exercise)
-        answer = worker.answer(PREPARE)
+        worker.ask({"do": what, "seed": 0, "pairs": False} | request, exercise)
+        answer = worker.answer(PREPARE) or {"error": worker.tail()}
+    except queue.Empty:
+        answer = {"error": f"nothing came in {PREPARE:g} s"}
     finally:
         worker.kill()
-    if answer is None or "done" not in answer:
-        raise _LessonError(f"Its right answers could not be computed: {(answer or {}).get('error', 'no answer')}")
+    if "done" not in answer:
+        raise LessonError(
+            f"The shipped part could not be run: {answer.get('error')}\n{answer.get('trace', '')}".strip()
+        )
+    return answer["done"]
 
 
 class _Worker:
@@ -161,7 +167,7 @@ class _Worker:
         except queue.Empty:
             answer = None
         if answer is None or "ready" not in answer:
-            raise _LessonError((answer or {}).get("error", f"The grader did not start: {self._tail()}"))
+            raise LessonError((answer or {}).get("error", f"The grader did not start: {self.tail()}"))
         self.is_ready = True
 
     def ask(self, request: dict[str, Any], exercise: Exercise) -> None:
@@ -190,9 +196,9 @@ class _Worker:
             if answer is None:
                 return self._ended(exercise, file)
             if "verdict" not in answer:
-                raise _LessonError(f"{answer.get('error')}\n{answer.get('trace', '')}".strip())
+                raise LessonError(f"{answer.get('error')}\n{answer.get('trace', '')}".strip())
             verdict = Verdict.of_json(answer["verdict"])
-            said = self._tail()
+            said = self.tail()
             return replace(verdict, evidence=verdict.evidence | {"printed": said}) if said else verdict
         finally:
             self.kill()
@@ -242,7 +248,7 @@ class _Worker:
         lines = [line for name, line in found if Path(name) == file.resolve()]
         return f"{file.name}:{lines[0]}" if lines else ""
 
-    def _tail(self) -> str:
+    def tail(self) -> str:
         """The end of what was printed."""
         return self.printed.read_bytes()[-PRINTED:].decode("utf-8", errors="replace").strip()
 

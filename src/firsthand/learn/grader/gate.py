@@ -4,17 +4,18 @@ import importlib
 import math
 from itertools import combinations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from firsthand.contracts.finding import Broken
 from firsthand.errors import UserError
-from firsthand.learn.grader.check import Grader
+from firsthand.learn.grader.check import Grader, in_worker
 from firsthand.learn.grader.checks import load
 from firsthand.learn.grader.entry import compare_signatures, module_name, shipped
 from firsthand.learn.grader.fingerprint import alike, named, shows
 from firsthand.learn.grader.leaves import EXACT, gap
 from firsthand.learn.grader.mutate import Mutant, edited, mutants
 from firsthand.learn.grader.pipeline import right_outputs
-from firsthand.learn.grader.prepare import Prepared, prepare, seeds_of
+from firsthand.learn.grader.prepare import Prepared, prepare, runs, seeds_of
 from firsthand.learn.grader.prepare import read as prepared
 from firsthand.learn.grader.profile import FINGERPRINT_SEED, all_properties, answers, profile
 from firsthand.learn.grader.subject import Subject
@@ -22,6 +23,7 @@ from firsthand.learn.manifest import Exercise
 
 MUTANTS, ALTERNATIVES, SEEDS = 8, 3, (0, 100, 200)
 APART = 100 * EXACT
+PATIENCE = 3.0
 
 
 def gate(exercise: Exercise) -> list[str]:
@@ -32,11 +34,13 @@ def gate(exercise: Exercise) -> list[str]:
         problems = _files(exercise) + _edits(exercise, known)
     except UserError as error:
         return [str(error)]
-    if problems:
-        return problems
+    return problems or [*in_worker(exercise, "judge"), *_graded(exercise, known)]
+
+
+def judge(exercise: Exercise) -> list[str]:
+    """The part of the gate that runs the shipped part and its slips; it belongs into a process of its own."""
     prepare(exercise, 0)
-    ready = prepared(exercise, 0)
-    return _solution(exercise) + _slips(exercise, known, ready) + _graded(exercise)
+    return _solution(exercise) + _slips(exercise, mutants(exercise), prepared(exercise, 0))
 
 
 def _files(exercise: Exercise) -> list[str]:
@@ -116,10 +120,10 @@ def _slips(exercise: Exercise, known: dict[str, Mutant], ready: Prepared) -> lis
     return problems
 
 
-def _graded(exercise: Exercise) -> list[str]:
+def _graded(exercise: Exercise, known: dict[str, Mutant]) -> list[str]:
     """As a learner would: the stub, the other right answers, and slips that never end, with the answer blocked."""
     blocked, problems = [module_name(exercise.solution)], []
-    with Grader(exercise) as grader:
+    with Grader(exercise) as grader, TemporaryDirectory() as folder:
         verdict = grader.check(exercise, exercise.stub, blocked=blocked)
         if verdict.status != "not started":
             problems.append(f"the stub is {verdict.status}: {verdict.what}")
@@ -127,4 +131,11 @@ def _graded(exercise: Exercise) -> list[str]:
             verdict = grader.check(exercise, path, blocked=blocked)
             if verdict.status != "passed":
                 problems.append(f"{path.name} is right, and {verdict.status}: {verdict.property}: {verdict.what}")
+        for one in known.values():
+            if not runs(one):
+                file = Path(folder, exercise.file)
+                file.write_text(next(iter(edited(one.edits, exercise).values())), encoding="utf-8")
+                verdict = grader.check(exercise, file, timeout=PATIENCE)
+                if verdict.mutant != one.name:
+                    problems.append(f"{one.name} should never end, and is {verdict.status}: {verdict.what}")
     return problems

@@ -55,7 +55,7 @@ def mutants(exercise: Exercise) -> dict[str, Mutant]:
 
 def _mutant(name: str, row: dict[str, Any], exercise: Exercise) -> Mutant:
     try:
-        listed = [] if "function" in row or (row.get("symptom") == "timeout" and "find" not in row) else [row]
+        listed = [] if "function" in row else [row]
         edits = tuple(
             Edit(one.get("file", row.get("file")), one["find"], one["put"]) for one in row.get("edits", listed)
         )

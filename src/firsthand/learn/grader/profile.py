@@ -20,7 +20,7 @@ FINGERPRINT_SEED = 0
 
 @dataclass(frozen=True)
 class Failure:
-    """A property that does not hold, and the three lines of it. `id`: the property, and what tells its failures apart."""
+    """A property that does not hold, and the three lines of it. `id`: its name, and what tells its failures apart."""
 
     id: str
     property: str

@@ -106,6 +106,10 @@ def _work(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any
     if request["do"] == "prepare":
         prepare.prepare(exercise, seed, request["pairs"])
         return {"done": True}
+    if request["do"] == "judge":
+        from firsthand.learn.grader.gate import judge
+
+        return {"done": judge(exercise)}
     prepared = prepare.read(exercise, seed, request["pairs"])
     block(request["blocked"])
     random.seed(seed)

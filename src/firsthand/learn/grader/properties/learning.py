@@ -33,7 +33,7 @@ def gradients(*names: str, case: str = "") -> Property:
             raise Broken(
                 f"The way back failed: {' '.join(str(error).split())[:200]}",
                 "Training goes this way at every step.",
-                "Look for tensors that are changed in place after they were used: functions that end in _, +=, x[...] =.",
+                "Look for tensors changed in place after they were used: functions that end in _, +=, x[...] =.",
             ) from error
         cut = [name for name, one in zip(names, slopes, strict=True) if one is None or not bool((one != 0).any())]
         if cut:
