@@ -46,7 +46,7 @@ def all_properties(checks: Checks) -> list[Property]:
     """The lesson's own and those that every exercise has, stage by stage."""
     own = {one.name for one in checks.properties}
     common = [one for one in (shapes(), reference(), single_precision(), purity()) if one.name not in own]
-    return sorted((*common, *checks.properties), key=lambda one: STAGES.index(one.stage))
+    return sorted((*checks.properties, *common), key=lambda one: STAGES.index(one.stage))
 
 
 def answers(
