@@ -92,7 +92,9 @@ def use(module, x, document=None):
     return found[0]
 
 
-def call(parts, x, n_heads, d_head, document=None):
+def call(parts, x, n_heads, d_head, document=None, look=False):
+    if look:
+        return {"weights": weights(parts, x, n_heads, d_head)[2]}
     return use(build(parts, x, n_heads), x, document)
 
 
@@ -141,9 +143,12 @@ def first_value(parts, x, n_heads, d_head):
 
 ATTENTION = Checks(
     call=call,
-    axes={"x": "batch time d_model", "out": "batch time d_model", "document": "batch time"},
+    axes={"x": "batch time d_model", "out": "batch time d_model", "out.weights": "batch heads query key"},
+    picture="the weights",
+    once=("a text of 1030 tokens",),
     cases={
         "usual": inputs,
+        "the weights": lambda draw: inputs(draw) | {"look": True},
         "one token": lambda draw: inputs(draw, batch=1, time=1),
         "one head": lambda draw: inputs(draw, n_heads=1),
         "two documents in a row": two_documents,
@@ -218,6 +223,18 @@ ATTENTION = Checks(
             "The last token's output with its past in the one order and in the other",
             "Attention by itself knows no order: that is what positions are for, in the next lesson.",
             "Look for a mask or a reshape that puts tokens in each other's places.",
+        ),
+        p.parity(
+            "documents",
+            lambda parts, **given: call(parts, **given),
+            lambda parts, x, document, **given: torch.cat(
+                [call(parts, one, **given) for one in (x[:, :3], x[:, 3:])], 1
+            ),
+            "The outputs of two documents in one row, and those of each alone,",
+            "Rows are packed with several texts; what one says about another is chance, and would be learnt.",
+            "visible = causal_mask(time, time) & same_document(place)",
+            axis="time",
+            case="two documents in a row",
         ),
         p.isolation("x", "batch"),
         p.finite("A nan in one place is everywhere after the next layer."),
