@@ -111,7 +111,6 @@ def _work(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any
     block(request["blocked"], exercise.entry)
     random.seed(seed)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
     limit_memory()
     with open(request["trace"], "w") as trace:
         faulthandler.enable(trace)
