@@ -1,9 +1,13 @@
 """Mistakes are named exactly: the same slips written by other hands, two at once, and none where nothing is known."""
 
+from functools import cache
+
 import pytest
 
 from firsthand.learn import manifest
-from firsthand.learn.grader.check import Grader
+from firsthand.learn.grader.check import in_worker
+from firsthand.learn.grader.pipeline import grade
+from firsthand.learn.grader.prepare import read
 
 SCALE = " / query.shape[-1] ** 0.5"
 # exercise, right answer, what is written wrongly there, and how; then the name
@@ -126,14 +130,15 @@ UNKNOWN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def grader():
-    with Grader() as one:
-        yield one
+@cache
+def prepared(name):
+    exercise = manifest.exercise(name)
+    in_worker(exercise, "prepare", pairs=True)
+    return read(exercise, 0, pairs=True)
 
 
 @pytest.fixture
-def ask(grader, tmp_path):
+def ask(tmp_path):
     def run(name, answer, edits):
         exercise = manifest.exercise(name)
         text = (exercise.folder / "correct" / answer).read_text(encoding="utf-8")
@@ -142,12 +147,11 @@ def ask(grader, tmp_path):
             text = text.replace(find, put)
         file = tmp_path / exercise.file
         file.write_text(text, encoding="utf-8")
-        return grader.check(exercise, file)
+        return grade(exercise, file, 0, prepared(name), lambda _: None)
 
     return run
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "answer", "find", "put", "mutant"), REWRITTEN)
 def test_a_slip_in_another_hand_has_its_name(ask, name, answer, find, put, mutant):
     verdict = ask(name, answer, [(find, put)])
@@ -155,13 +159,11 @@ def test_a_slip_in_another_hand_has_its_name(ask, name, answer, find, put, mutan
     assert verdict.evidence["say"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "answer", "edits", "both"), PAIRS)
 def test_two_slips_at_once_have_both_names(ask, name, answer, edits, both):
     assert ask(name, answer, edits).mutant == both
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "answer", "find", "put", "broken"), UNKNOWN)
 def test_what_nobody_knows_has_a_property_and_evidence_and_no_name(ask, name, answer, find, put, broken):
     verdict = ask(name, answer, [(find, put)])

@@ -112,9 +112,10 @@ def _work(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any
     random.seed(seed)
     torch.manual_seed(seed)
     limit_memory()
+    tell("import")  # from here on the time counts
     with open(request["trace"], "w") as trace:
         faulthandler.enable(trace)
-        faulthandler.dump_traceback_later(max(0.1, request["timeout"] - 0.2), file=trace)
+        faulthandler.dump_traceback_later(request["timeout"], file=trace)
         verdict = pipeline.grade(exercise, Path(request["file"]), seed, prepared, tell)
         faulthandler.cancel_dump_traceback_later()
         faulthandler.disable()
