@@ -61,7 +61,7 @@ def as_llama_cpp(model, path):
 
 def _parts(raw, kind):
     """Scaled codes (rows, columns) and, for Q4_1, the minimum of each block (rows, blocks)."""
-    rows, blocks, _ = raw.shape
+    rows = len(raw)
     halves16 = raw[..., : 4 if kind == "Q4_1" else 2].copy().view(np.float16).astype(np.float32)
     if kind == "Q8_0":
         return (halves16 * raw[..., 2:].view(np.int8)).reshape(rows, -1).astype(np.float32), None
