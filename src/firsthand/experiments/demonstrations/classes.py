@@ -21,7 +21,7 @@ DATA = ("data.kind=labels", "train.objective={part: classify, class_weights: bal
 FULL: tuple[str, ...] = ("train.epochs=3", "data.batch_tokens=4096", "train.optimizer={part: adamw, lr: 1.0e-3}")
 LORA: tuple[str, ...] = (
     "adapt.adapter={part: lora, rank: 16, alpha: 32.0, targets: all}",
-    "train.epochs=2",
+    "train.epochs=1",
     "data.batch_tokens=2048",
     "train.optimizer={part: adamw, lr: 5.0e-4}",
 )
