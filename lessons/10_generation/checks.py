@@ -242,12 +242,12 @@ GENERATE = Checks(
         "longer than the context": prompts(context=6),
         "a prompt longer than the context": prompts(time=9, context=4),
         "some rows stop": prompts(batch=5, new=11, stop=(2, 7)),
+        "all rows stop": prompts(stop=tuple(range(13))),
         "a model in training mode": prompts(training=True),
         "one row, one token": prompts(batch=1, time=1, new=1),
         "nothing new": prompts(new=0),
     },
     properties=(
-        Property("sees_rows", lambda subject: subject.ask(subject.inputs())),
         p.by_hand(
             "counting",
             lambda parts: counting(parts, [[3, 4], [8, 1]], 3),
@@ -294,7 +294,14 @@ GENERATE = Checks(
         ),
         Property("mode", modes, "purity"),
         Property("no_graph", graph, "purity"),
-        p.isolation("ids", "batch", name="batch_isolation"),
+        p.parity(
+            "rows_alone",
+            lambda parts, ids, max_new_tokens: write(parts, ids, max_new_tokens),
+            lambda parts, ids, max_new_tokens: torch.cat([write(parts, row[None], max_new_tokens) for row in ids]),
+            "Three rows written together and each alone",
+            "What a row becomes is not its neighbours' business.",
+            "Look for an index or a maximum that runs over the axis of the batch.",
+        ),
     ),
 )
 
