@@ -154,6 +154,7 @@ CACHE = Checks(
     borrowed=("scaled_dot_product_attention",),
     cases={
         "usual": text([5, 1, 1, 4]),
+        "without a cache": lambda draw: text([6])(draw) | {"which": "whole"},
         "token by token": text([1] * 7),
         "all at once": text([7], batch=1),
         "no rotation, as many heads of keys": text([4, 1, 2], kv=N_HEADS, rotated=False),
@@ -239,7 +240,7 @@ CACHE = Checks(
             "2 · n_kv_heads · d_head · length",
         ),
         p.isolation("x", "batch", out="out.steps"),
-        p.gradients("x"),
+        p.gradients("x", case="without a cache"),
         p.eval_deterministic(
             lambda parts, given: build(parts, given["x"], dropout=0.5),
             lambda module, given: take(module, given["x"], place_of(given["x"], None))[0],
