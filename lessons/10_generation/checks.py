@@ -117,7 +117,7 @@ SAMPLING = Checks(
         shares(
             "temperature",
             (FOUR**0.5 / (FOUR**0.5).sum()).tolist(),
-            "Temperature 2 takes the square root of the probabilities 0.15, 0.5, 0.05 and 0.3, and sets their sum to 1.",
+            "Temperature 2 takes square roots of the probabilities 0.15, 0.5, 0.05 and 0.3, and sets their sum to 1.",
             "Above 1 makes flatter, below 1 more certain.",
             "Divide the logits by the temperature, before everything else.",
             temperature=2.0,

@@ -38,6 +38,7 @@
 
 # %%
 import time
+from functools import partial
 
 import torch
 from torch import nn
@@ -152,8 +153,8 @@ print(f"loss {loss:.2f} nats a byte; guessing blindly is {torch.tensor(float(VOC
 # %% [markdown]
 # ## A picture of a choice
 #
-# What comes after "ROSALIN"? And after "the "? The bars are the model's probabilities, whole and with top_p = 0.7. Where
-# it is sure the nucleus is one token; where it is not it is many.
+# What comes after "ROSALIN"? And after "the "? The bars are the model's probabilities, whole and with top_p = 0.7.
+# Where it is sure the nucleus is one token; where it is not it is many.
 
 
 # %%
@@ -184,10 +185,8 @@ for prompt in ("**ROSALIN", "the "):
 # %%
 generate = mine("generate").generate
 for settings in ({"temperature": 0}, {"temperature": 0.8, "top_p": 0.9}, {"temperature": 1.6}):
-    generator = torch.Generator().manual_seed(3)
-    written = generate(
-        model, ids_of("ROSALIND"), 90, lambda scores, settings=settings: sample(scores, generator=generator, **settings)
-    )
+    chooser = partial(sample, generator=torch.Generator().manual_seed(3), **settings)
+    written = generate(model, ids_of("ROSALIND"), 90, chooser)
     print(settings, repr(bytes(written[0].tolist()).decode()), "\n")
 
 # %% [markdown]

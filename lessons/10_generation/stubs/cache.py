@@ -1,5 +1,7 @@
 """Attention that remembers: keys and values of earlier tokens are kept, not computed again."""
 
+# ruff: noqa: F401 - what is imported here is for the holes below
+
 from dataclasses import dataclass
 
 from torch import Tensor, nn
