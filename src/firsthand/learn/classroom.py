@@ -47,7 +47,9 @@ def read(place: Path) -> Learner:
     """
     inside = [folder for folder in (place, place / NAME) if (folder / HIDDEN).is_dir()]
     if not place.exists() or (place.is_dir() and not inside):
-        raise UserError(f"{place} is neither a workspace nor an exported progress file (firsthand learn progress --export).")
+        raise UserError(
+            f"{place} is neither a workspace nor an exported progress file (firsthand learn progress --export)."
+        )
     path = inside[0] / HIDDEN / "state.json" if inside else place
     name = place.absolute().parent.name if place.name == NAME else place.stem
     try:

@@ -32,7 +32,9 @@ def overview(state: State) -> list[dict[str, Any]]:
             "file": exercise.file,
             "minutes": exercise.minutes,
             "difficulty": exercise.difficulty,
-            **state.of(exercise.id).model_dump(include={"status", "attempts", "hints", "gave_up", "seconds", "passed_at"}),
+            **state.of(exercise.id).model_dump(
+                include={"status", "attempts", "hints", "gave_up", "seconds", "passed_at"}
+            ),
         }
         for lesson in manifest.lessons()
         for exercise in lesson.exercises

@@ -25,7 +25,7 @@ class Hint:
 
 def next_hint(exercise: Exercise, record: Record) -> Hint:
     """From the ladder of the slip that the last check named, else of the property that did not hold, else the usual."""
-    ladder = next((name for name in (record.mutant, record.property) if name in exercise.hints), None) or "default"
+    ladder = next((name for name in (record.mutant, record.failing) if name in exercise.hints), None) or "default"
     given = record.rungs.get(ladder, 0)
     rung = min(given + 1, RUNGS)
     return Hint(ladder, rung, exercise.hints[ladder][rung - 1], again=given >= RUNGS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 HEADING = """# My log
 
-What I built, what I expected, what came out. New entries are added at the end; the lines in between are mine to write on.
+What I built, what I expected, what came out. New entries come at the end; the lines in between are mine to write on.
 """
 NOTES = "What I learned:\n"
 

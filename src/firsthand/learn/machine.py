@@ -18,8 +18,8 @@ ENOUGH_MEMORY = 2.0
 def look(seconds: float = 1.0) -> dict[str, Any]:
     """Versions, cores, memory, and two timings of at most about `seconds` each; on the CPU, where every lesson runs.
 
-    `gflops`: of a 512³ matrix product in fp32. `attention_ms`: forward and backward of 4 heads of 32 over 64 tokens, batch
-    12. `advice`: what to know or put right, in sentences.
+    `gflops`: of a 512³ matrix product in fp32. `attention_ms`: forward and backward of 4 heads of 32 over 64 tokens,
+    batch 12. `advice`: what to know or put right, in sentences.
     """
     found = {
         "python": platform.python_version(),

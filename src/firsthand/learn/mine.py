@@ -1,8 +1,6 @@
 """Your own parts in a real run: each slot whose exercise has passed, if its file is still the one that passed."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from firsthand.errors import UserError
@@ -108,15 +106,9 @@ def _part(workspace: Workspace, state: State, slot: str, passed: list[Exercise])
         file = workspace.file(exercise)
         found = sha256_of(file) if file.is_file() else None
         if found and found == state.of(exercise.id).sha256:
-            return Part(exercise.id, SETTINGS[slot], f"{_shown(file)}:{exercise.entry[-1]}", found)
+            return Part(exercise.id, SETTINGS[slot], f"{file}:{exercise.entry[-1]}", found)
     last = passed[-1]
     raise UserError(
         f"{workspace.file(last)} has changed since {last.id} passed, so it does not enter a run. Check it again: "
         f"firsthand learn check {last.id}"
     )
-
-
-def _shown(file: Path) -> str:
-    """From the current folder if it is in there: so a command can be repeated, and a folder moved."""
-    near = os.path.relpath(file)
-    return near if not near.startswith("..") else str(file.absolute())

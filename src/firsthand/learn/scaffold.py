@@ -5,7 +5,7 @@ from pathlib import Path
 
 from firsthand.errors import UserError
 
-LESSON = '''number = {number}
+LESSON = """number = {number}
 title = "{title}"
 idea = "One sentence: what changes in the reader's head."
 needs = []
@@ -22,8 +22,8 @@ questions = ["What would break if ...?", "Why is ... and not ...?"]
 
 [exercise.hints]                       # four rungs each; also by mutant and by property
 default = ["A question.", "A worked example on tiny numbers.", "Pseudocode.", "Where to look."]
-'''
-SCRIPT = '''# {title}
+"""
+SCRIPT = """# {title}
 #
 # Run it as it stands: python lesson.py
 
@@ -36,7 +36,7 @@ SCRIPT = '''# {title}
 # ## Write it
 #
 # What goes in, what comes out, with shapes.
-'''
+"""
 STUB = '''"""{title}: your part."""
 
 

@@ -11,14 +11,14 @@ LONGEST_PAUSE = 900.0
 """Seconds between two events that still count as work: who was away longer has been elsewhere."""
 
 Event = Mapping[str, Any]
-"""{"at": ISO time, "what": visit, check, hint, gave_up, solution, skip, reset, milestone, prediction, answers or import,
-...}"""
+"""{"at": ISO time, "what": ..., more}. What can happen: visit, check, hint, gave_up, solution, skip, reset, milestone,
+prediction, answers, import."""
 
 
 class Record(BaseModel):
     """One exercise. `attempts`, `hints` and `seconds` are those until the first pass. `sha256`: of the file that passed
-    last. `mutant`, `property`: what the last check found. `rungs`: hints given, by the ladder they came from.
-    `slips`: how often each known slip was made.
+    last. `mutant`, `failing`: the slip and the property that the last check named. `rungs`: hints given, by the ladder
+    they came from. `slips`: how often each known slip was made.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -31,7 +31,7 @@ class Record(BaseModel):
     sha256: str | None = None
     passed_at: str | None = None
     mutant: str | None = None
-    property: str | None = None
+    failing: str | None = None
     rungs: dict[str, int] = {}
     slips: dict[str, int] = {}
     seen_at: str | None = None
@@ -79,7 +79,9 @@ class State(BaseModel):
 
 
 def of_json(tree: Any) -> State:
-    """The state that `as_json` wrote. pydantic's ValidationError, which is a ValueError, if it is nothing of the kind."""
+    """The state that `as_json` wrote. ValueError (pydantic's ValidationError) if it is nothing of the kind."""
+    if not isinstance(tree, dict) or "schema" not in tree:
+        raise ValueError("no schema, so no state")
     return State.model_validate(tree)
 
 
@@ -129,7 +131,7 @@ def _noted(record: Record, event: Event) -> Record:
 
 def _checked(record: Record, event: Event) -> None:
     status = event["status"]
-    record.mutant, record.property = event.get("mutant"), event.get("property")
+    record.mutant, record.failing = event.get("mutant"), event.get("property")
     if record.mutant:
         record.slips[record.mutant] = record.slips.get(record.mutant, 0) + 1
     if record.passed_at is None and status in ("passed", "failed"):

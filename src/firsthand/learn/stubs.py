@@ -29,7 +29,7 @@ def bring(exercise: Exercise, file: Path) -> bool:
 
 
 def definitions(text: str) -> dict[str, str]:
-    """The source of every function and class at the top level of a module, by name. SyntaxError if it does not parse."""
+    """The source of every function and class at the top level, by name. SyntaxError if the text does not parse."""
     lines = text.splitlines()
     found = {}
     for node in ast.parse(text).body:

@@ -39,4 +39,4 @@ def exercise_in(workspace: Workspace, file: Path) -> Exercise | None:
     state = workspace.state()
     inside = [one for one in manifest.exercises() if one.file == file.name]
     waiting = [one for one in inside if not state.of(one.id).passed]
-    return (waiting or inside or [None])[0]
+    return next(iter(waiting or inside), None)

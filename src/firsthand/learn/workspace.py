@@ -110,7 +110,7 @@ class Workspace:
         return state
 
     def visit(self, lesson: Lesson, exercise: Exercise | None = None) -> list[Path]:
-        """Go to a lesson (or to one of its exercises): its stubs arrive, if they are not there yet. Returns new files."""
+        """Go to a lesson, or to one of its exercises: its stubs arrive, if they are not there yet. New files."""
         new = [self.file(one) for one in lesson.exercises if stubs.bring(one, self.file(one))]
         if lesson.exercises:
             self.record("visit", exercise=(exercise or lesson.exercises[0]).id)
@@ -139,7 +139,7 @@ class Workspace:
             state = replayed(self.history.events())
             self._save(state)
             self.notes.append(
-                f"{self.state_file} was damaged. It is now made again from history.jsonl; the damaged one is {kept.name}."
+                f"{self.state_file} was damaged. It has been made again from history.jsonl; the old one is {kept.name}."
             )
             return state
 
@@ -191,10 +191,18 @@ def find(given: Path | None = None, at: Path | None = None) -> Workspace:
     places = [given] if given else [here, here / NAME, *here.parents]
     for place in places:
         if (place / HIDDEN).is_dir():
-            return Workspace(place)
+            return Workspace(_near(place))
     if given:
-        raise UserError(f"{given} is not a workspace: it has no folder {HIDDEN}. Make one: firsthand learn start {given}")
+        raise UserError(
+            f"{given} is not a workspace: it has no folder {HIDDEN}. Make one: firsthand learn start {given}"
+        )
     raise UserError(
         "There is no workspace here. Make one with `firsthand learn start`, or go to the folder that holds yours "
-        f"({NAME}/), or name it: firsthand learn --workspace DIR ..."
+        f"({NAME}/), or name it: firsthand learn check --workspace DIR"
     )
+
+
+def _near(path: Path) -> Path:
+    """From the current folder, if it is in there: so a command that is shown can be repeated, and a folder moved."""
+    near = Path(os.path.relpath(path))
+    return path if ".." in near.parts else near

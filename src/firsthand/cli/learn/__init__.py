@@ -1,27 +1,25 @@
 """firsthand learn: lessons, exercises and a grader that says what is wrong. Without a verb: watch."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from firsthand.cli.learn import checks, dev, pages, progress, teachers, training, travel, watch
-from firsthand.cli.learn.common import WORKSPACE
-
-app = typer.Typer(invoke_without_command=True)
 
 
-@app.callback()
-def learn(
-    ctx: typer.Context,
-    workspace: Annotated[Path | None, typer.Option(help="Your folder, if not my_llm/ here or above.")] = None,
-) -> None:
-    """Build a GPT part by part; every part is checked, explained, and then trained. Without a verb: watch."""
-    ctx.find_root().meta[WORKSPACE] = workspace
-    if ctx.invoked_subcommand is None:
-        watch.watch(ctx)
+class _WatchFirst(TyperGroup):
+    """`firsthand learn` without a verb watches."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        bare = not args or (args[0].startswith("-") and args[0] != "--help")
+        return super().parse_args(ctx, ["watch", *args] if bare else args)
 
 
+app = typer.Typer(
+    cls=_WatchFirst,
+    help="Build a GPT part by part; every part is checked, explained, and then trained. Without a verb: watch.",
+)
 app.command()(travel.start)
 app.command()(watch.watch)
 app.command("list")(travel.list_)

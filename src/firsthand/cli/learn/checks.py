@@ -2,24 +2,22 @@
 
 import difflib
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firsthand.cli.learn.common import Name, chosen, opened, say
+from firsthand.cli.learn.common import Name, Where, chosen, opened, say
 from firsthand.cli.output import Json, console, emit
 
 if TYPE_CHECKING:
-    from firsthand.learn.manifest import Exercise
-    from firsthand.learn.verdict import Verdict
-    from firsthand.learn.workspace import Workspace
+    from firsthand.learn.verdict import Status, Verdict
 
 
 def check(
-    ctx: typer.Context,
     exercise: Name = None,
     every: Annotated[bool, typer.Option("--all", help="Every exercise whose file is there.")] = False,
     seed: Annotated[int, typer.Option(help="Of the numbers that your code is tried on.")] = 0,
+    where: Where = None,
     json: Json = False,
 ) -> None:
     """Grade your file. Exit code: 0 passed, 1 failed, 3 not started, 4 the grader could not say."""
@@ -29,7 +27,7 @@ def check(
 
     if every and exercise:
         raise UserError("Give the name of an exercise, or --all, not both.")
-    workspace = opened(ctx)
+    workspace = opened(where)
     found = [one for one in manifest.exercises() if workspace.file(one).exists()] if every else []
     wanted = found if every else [chosen(workspace, exercise)]
     verdicts = []
@@ -41,15 +39,14 @@ def check(
         emit([verdict.as_json() for verdict in verdicts] if every else verdicts[0].as_json())
     elif not verdicts:
         say("No file of an exercise is here yet: firsthand learn goto LESSON brings them.")
-    worst = max((verdict.status for verdict in verdicts), key=_gravity, default="passed")
-    raise typer.Exit(EXIT_CODES[worst])
+    raise typer.Exit(EXIT_CODES[max((verdict.status for verdict in verdicts), key=_gravity, default="passed")])
 
 
-def hint(ctx: typer.Context, exercise: Name = None, json: Json = False) -> None:
+def hint(exercise: Name = None, where: Where = None, json: Json = False) -> None:
     """The next of four rungs: a question, tiny numbers, pseudocode, where to look. It follows your last check."""
     from firsthand.learn.hints import next_hint
 
-    workspace = opened(ctx)
+    workspace = opened(where)
     one = chosen(workspace, exercise)
     found = next_hint(one, workspace.state().of(one.id))
     if not found.again:
@@ -63,22 +60,22 @@ def hint(ctx: typer.Context, exercise: Name = None, json: Json = False) -> None:
 
 
 def solution(
-    ctx: typer.Context,
     exercise: Name = None,
     give_up: Annotated[bool, typer.Option("--give-up", help="Before you have passed; it is noted.")] = False,
+    where: Where = None,
     json: Json = False,
 ) -> None:
     """After a pass: your version beside the shipped one. Before: the shipped one, with --give-up."""
     from firsthand.errors import UserError
     from firsthand.learn.stubs import parts_of
 
-    workspace = opened(ctx)
+    workspace = opened(where)
     one = chosen(workspace, exercise)
     passed = workspace.state().of(one.id).passed
     if not passed and not give_up:
         raise UserError(
-            f"{one.id} has not passed yet. `firsthand learn hint` helps without giving it away; to see the shipped code "
-            f"now, which is noted in your progress: firsthand learn solution {one.id} --give-up"
+            f"{one.id} has not passed yet. `firsthand learn hint` helps without giving it away. To see the shipped "
+            f"code now, which your progress will say: firsthand learn solution {one.id} --give-up"
         )
     workspace.record("solution" if passed else "gave_up", exercise=one.id)
     shipped = parts_of(one.shipped.read_text(encoding="utf-8"), one.entry)
@@ -97,9 +94,9 @@ def solution(
         say(f"This is {one.solution}. Close it, and write yours from memory: that is the part that stays.")
 
 
-def explain(ctx: typer.Context, exercise: Name = None, json: Json = False) -> None:
+def explain(exercise: Name = None, where: Where = None, json: Json = False) -> None:
     """A few short questions about what you built. Your answers go into LOG.md, for you alone."""
-    workspace = opened(ctx)
+    workspace = opened(where)
     one = chosen(workspace, exercise)
     if json:
         emit({"exercise": one.id, "questions": list(one.questions)})
@@ -137,7 +134,7 @@ def show(verdict: "Verdict", brief: bool = False) -> None:
         out.print(Text(f"  Note: {note}", style="dim"), soft_wrap=True)
 
 
-def _gravity(status: Any) -> int:
+def _gravity(status: "Status") -> int:
     return ("passed", "not started", "failed", "error").index(status)
 
 

@@ -13,23 +13,20 @@ if TYPE_CHECKING:
     from firsthand.learn.workspace import Workspace
 
 Name = Annotated[str | None, typer.Argument(metavar="EXERCISE", help="Its name; absent: the one you are at.")]
+Where = Annotated[Path | None, typer.Option("--workspace", help="Your folder, if not my_llm/ here or above.")]
 MARKS = {"passed": ("passed", "green"), "failed": ("failed", "red"), "error": ("error", "magenta")}
 NOT_STARTED = ("not started", "dim")
 
 
-def opened(ctx: typer.Context) -> "Workspace":
+def opened(where: Path | None) -> "Workspace":
     """The workspace of this command; what had to be repaired in it is told on standard error."""
     from firsthand.learn.workspace import find
 
-    folder: Path | None = ctx.find_root().meta.get(WORKSPACE)
-    found = find(folder)
+    found = find(where)
     found.state()
     for note in found.notes:
         sys.stderr.write(f"{note}\n")
     return found
-
-
-WORKSPACE = "firsthand.workspace"
 
 
 def chosen(workspace: "Workspace", name: str | None) -> "Exercise":

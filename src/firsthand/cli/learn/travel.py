@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firsthand.cli.learn.common import MARKS, NOT_STARTED, grid, opened, say
+from firsthand.cli.learn.common import MARKS, NOT_STARTED, Where, grid, opened, say
 from firsthand.cli.output import Json, emit
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ def start(
     say("", "Then: firsthand learn            checks whenever you save", "      firsthand learn --help     all verbs")
 
 
-def list_(ctx: typer.Context, json: Json = False) -> None:
+def list_(where: Where = None, json: Json = False) -> None:
     """All lessons and exercises, how long they take, and how far you are."""
     from firsthand.learn.following import overview
 
-    workspace = opened(ctx)
+    workspace = opened(where)
     state = workspace.state()
     rows = overview(state)
     if json:
@@ -56,8 +56,8 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
 
 
 def next_(
-    ctx: typer.Context,
     skip: Annotated[bool, typer.Option("--skip", help="Leave this exercise for later.")] = False,
+    where: Where = None,
     json: Json = False,
 ) -> None:
     """Go on to the next exercise that has not passed."""
@@ -65,7 +65,7 @@ def next_(
     from firsthand.learn.following import next_after
     from firsthand.learn.manifest import lesson
 
-    workspace = opened(ctx)
+    workspace = opened(where)
     here, state = workspace.here(), workspace.state()
     if not state.of(here.id).passed and not skip:
         raise UserError(
@@ -83,15 +83,15 @@ def next_(
 
 
 def goto(
-    ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="LESSON", help="Its number.")],
+    where: Where = None,
     json: Json = False,
 ) -> None:
     """Go to a lesson; nothing is locked. Its stubs arrive in your folder."""
     from firsthand.learn.following import missing_needs
     from firsthand.learn.manifest import lesson
 
-    workspace = opened(ctx)
+    workspace = opened(where)
     there = lesson(number)
     state = workspace.state()
     lacking = missing_needs(there, state)
@@ -160,7 +160,9 @@ def _show_list(rows: list[dict[str, Any]], here: str) -> None:
         shown = ", ".join(filter(None, (helped, "solution read" if row["gave_up"] else "")))
         name = ("> " if row["exercise"] == here else "  ") + row["exercise"]
         stars = "*" * row["difficulty"]
-        table.append((title, name, Text(words, style=style), f"{row['minutes']} min", stars, row["attempts"] or "", shown))
+        table.append(
+            (title, name, Text(words, style=style), f"{row['minutes']} min", stars, row["attempts"] or "", shown)
+        )
     heading = ("lesson", "  exercise", "", "about", "hard", "checks", "help")
     grid(table, heading, right=(3, 5))
     passed = sum(row["status"] == "passed" for row in rows)
