@@ -21,7 +21,7 @@ class Milestone:
     @property
     def run(self) -> str:
         """The name of its run."""
-        return f"my-{self.name.lower()}"
+        return f"my-{self.name}"
 
 
 MILESTONES = {

@@ -15,7 +15,10 @@ from firsthand.parts import find, is_file, takes
 
 @contextmanager
 def attention_by(name: str, chosen: str) -> Iterator[None]:
-    """Inside, training steps compute attention by `name`: a version, file.py:Name, or for "auto" by `chosen`."""
+    """Inside, training steps compute attention by `name` if that is file.py:Name, else by the version `chosen`.
+
+    Whatever the setting `name` says but "auto" is an order, which may not be left for what is faster.
+    """
     if not is_file(name):
         with preferring("attention", chosen, forced=name != "auto"):
             yield
