@@ -106,3 +106,18 @@ def test_linear_in_half_precision():
     for gradient, right in zip(torch.autograd.grad(total, (x, weight)), wanted, strict=True):
         assert gradient.dtype == torch.float32
         assert (gradient - right).norm() < 0.02 * right.norm()
+
+
+def test_rows_without_a_target_cost_no_logits(monkeypatch):
+    products = []
+    multiply = torch.mm
+
+    def counting(a, b, **where):
+        products.append((len(a), b.shape[1]))
+        return multiply(a, b, **where)
+
+    monkeypatch.setattr(torch, "mm", counting)
+    x, weight, targets = random(9, 4).requires_grad_(), random(7, 4, seed=1), torch.full((9,), -100)
+    targets[[2, 5]] = torch.tensor([3, 0])
+    linear_cross_entropy(x, weight, targets)
+    assert products == [(2, 7), (2, 4)]

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from firsthand.ops.cross_entropy.chunked import LinearCrossEntropy
+from firsthand.ops.frozen import lowered
 
 
 def cross_entropy(
@@ -39,10 +40,13 @@ def linear_cross_entropy(
             logits if softcap is None else softcap * torch.tanh(logits / softcap), targets, ignore_index
         )
     if torch.is_autocast_enabled("cpu"):
-        x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
-    counted = (targets != ignore_index).flatten()
-    count, ids = counted.sum(), targets.flatten().masked_fill(~counted, 0)
+        lower = torch.get_autocast_dtype("cpu")
+        x, weight = x.to(lower), lowered(weight, lower)
+    x, ids = x.reshape(-1, x.shape[-1]), targets.flatten()
+    counted = ids != ignore_index
+    count = counted.sum()
     # a tensor subclass (as used for counting) may hold no numbers to ask for
-    some = counted if type(count) is not Tensor or int(count) < len(ids) else None
-    nats = LinearCrossEntropy.apply(x.reshape(-1, x.shape[-1]), weight, ids, some, softcap)  # type: ignore[no-untyped-call]
+    if type(count) is Tensor and int(count) < len(ids):
+        x, ids = x[counted], ids[counted]  # prompts and padding cost no logits
+    nats = LinearCrossEntropy.apply(x, weight, ids, softcap)  # type: ignore[no-untyped-call]
     return nats, count
