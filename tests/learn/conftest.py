@@ -1,5 +1,6 @@
-"""Two small lessons, a workspace, and a grader that reads a word in the file instead of running it."""
+"""What learners' tests share: two small lessons, a workspace, a grader that reads words, and the real one's cache."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,6 +96,14 @@ def {name}():
 RIGHT = """def constant(warmup=0.0):
     return lambda fraction: 1.0
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One for all tests of a process, so that slips are computed once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIRSTHAND_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield Path(tmp_path_factory.getbasetemp())
 
 
 def by_words(exercise, file, seed):

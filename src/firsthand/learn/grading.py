@@ -40,5 +40,7 @@ def headline(verdict: Verdict) -> str:
     """One line: the sign, the exercise, and the name of the slip or what does not hold."""
     words = {"passed": "passed", "not started": "not started", "error": "the grader could not say"}
     about = verdict.mutant or verdict.property or verdict.stage
-    said = words.get(verdict.status, f"failed: {about}" if about else "failed")
+    if verdict.mutant and "say" in verdict.evidence:
+        about = f"{verdict.mutant}: {verdict.evidence['say']}"
+    said = words.get(verdict.status, about or "failed")
     return f"{SIGNS[verdict.status]} {verdict.exercise}   {said}   ({verdict.seconds:.1f} s)"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Long = Annotated[bool, typer.Option("--long", help="Four times the steps.")]
 LONGER = 4
-STEPS = 400
+STEPS = 500
 """Of recipes/learn.yaml."""
 
 

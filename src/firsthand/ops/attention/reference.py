@@ -10,18 +10,19 @@ def attention(
     key: Float[Tensor, "*batch heads key d_head"],
     value: Float[Tensor, "*batch heads key d_value"],
     visible: Bool[Tensor, "..."],
-    scale: float,
+    scale: float | None = None,
     bias: Float[Tensor, "..."] | None = None,
     softcap: float | None = None,
     sinks: Float[Tensor, "heads"] | None = None,
 ) -> Float[Tensor, "*batch heads query d_value"]:
     """softmax(scale · query keyᵀ + bias) value, over the visible keys ("Attention is all you need", 3.2.1).
 
-    `visible` and `bias` broadcast to (*batch, heads, query, key). `softcap` squeezes the scores to ±softcap by
-    softcap · tanh(score / softcap) before the bias (Gemma 2, arXiv 2408.00118, section 2). `sinks`: a score for each
-    head that takes part in the softmax and has no value (gpt-oss; arXiv 2309.17453, section 3.3). A query that may
-    read nothing gets zeros.
+    `scale`: by default 1 / √d_head. `visible` and `bias` broadcast to (*batch, heads, query, key). `softcap` squeezes
+    the scores to ±softcap by softcap · tanh(score / softcap) before the bias (Gemma 2, arXiv 2408.00118, section 2).
+    `sinks`: a score for each head that takes part in the softmax and has no value (gpt-oss; arXiv 2309.17453, section
+    3.3). A query that may read nothing gets zeros.
     """
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
     scores = scale * query @ key.transpose(-1, -2)
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)

@@ -1,0 +1,103 @@
+"""How some parts behave: what they give for every case, and what of what must hold does not."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from firsthand.contracts.finding import Broken
+from firsthand.learn.grader.checks import STAGES, Checks, Inputs, Property
+from firsthand.learn.grader.entry import NotStarted
+from firsthand.learn.grader.leaves import Leaves
+from firsthand.learn.grader.properties import purity, reference, shapes, single_precision
+from firsthand.learn.grader.properties.oracle import raising
+from firsthand.learn.grader.subject import Subject, key
+
+PRECISIONS = (torch.float64, torch.float32)
+FINGERPRINT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A property that does not hold, and the three lines of it. `id`: its name, and what tells its failures apart."""
+
+    id: str
+    property: str
+    stage: str
+    what: str
+    why: str
+    next: str
+    where: str = ""
+
+
+@dataclass
+class Profile:
+    """`outputs`: by case, in fp64 for one seed. `failed`: the ids of properties that do not hold, in teaching order."""
+
+    outputs: dict[str, Leaves]
+    failed: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[Failure] = field(default_factory=list)
+
+
+def all_properties(checks: Checks) -> list[Property]:
+    """The lesson's own and those that every exercise has, stage by stage."""
+    own = {one.name for one in checks.properties}
+    common = [one for one in (shapes(), reference(), single_precision(), purity()) if one.name not in own]
+    return sorted((*common, *checks.properties), key=lambda one: STAGES.index(one.stage))
+
+
+def answers(
+    subject: Subject, seeds: tuple[int, ...], precisions: tuple[torch.dtype, ...] = PRECISIONS
+) -> dict[str, Leaves]:
+    """What the parts give for all cases and seeds; in fp32 only where some input is a floating-point number."""
+    found = {}
+    for case in subject.checks.cases:
+        for seed in seeds:
+            for dtype in precisions:
+                inputs = subject.inputs(case, seed, dtype)
+                if dtype is torch.float64 or _floats(inputs):
+                    found[key(case, seed, dtype)] = raising(subject, inputs)
+    return found
+
+
+def _floats(inputs: Inputs) -> bool:
+    return any(isinstance(one, Tensor) and one.is_floating_point() for one in inputs.values())
+
+
+def outputs(subject: Subject) -> dict[str, Leaves]:
+    """What is compared with known slips."""
+    return {case: raising(subject, subject.inputs(case, FINGERPRINT_SEED)) for case in subject.checks.cases}
+
+
+def profile(subject: Subject, tell: Any = None) -> Profile:
+    """All properties tried, none skipped. `tell(name)` hears what is being tried. Raises NotStarted at a hole."""
+    failures: list[Failure] = []
+    warnings: list[Failure] = []
+    for one in all_properties(subject.checks):
+        if tell is not None:
+            tell(one.name)
+        try:
+            one.test(subject)
+        except NotStarted:
+            raise
+        except Broken as error:
+            tag = getattr(error, "tag", "")
+            name = f"{one.name}:{tag}" if tag else one.name
+            found = Failure(name, one.name, one.stage, error.what, error.why, error.todo, error.where)
+            (warnings if one.warns else failures).append(found)
+        except Exception as error:
+            # the shipped part passes, so it is what these parts returned that cannot be worked with
+            what = f"It could not be tried: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            why = "What your code returned cannot be worked with further."
+            todo = "Compare the type and shape of what you return with the stub's docstring."
+            failures.append(Failure(one.name, one.name, one.stage, what, why, todo))
+    return Profile(
+        outputs(subject),
+        tuple(one.id for one in failures),
+        tuple(one.id for one in warnings),
+        failures,
+        warnings,
+    )

@@ -1,0 +1,115 @@
+"""What a property looks at: some parts, asked with inputs."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from firsthand.contracts.finding import Broken
+from firsthand.errors import line_in
+from firsthand.learn.grader.checks import Checks, Inputs, Parts
+from firsthand.learn.grader.entry import NotStarted
+from firsthand.learn.grader.leaves import Leaf, Leaves, leaves
+
+
+class Sign(Broken):
+    """A broken property with something exact about it, `tag`, by which slips of the same property are told apart."""
+
+    def __init__(self, what: str, why: str, todo: str, tag: str) -> None:
+        super().__init__(what, why, todo)
+        self.tag = tag
+
+
+class Raised(Broken):
+    """The exercise's code raised something. `kind`: what."""
+
+    kind: str = ""
+
+
+@dataclass
+class Subject:
+    """`target`: the shipped part's answers, by `key(case, seed, dtype)`. `seeds`: which the answers are for."""
+
+    checks: Checks
+    parts: Parts
+    file: Path | None = None
+    target: dict[str, Leaves] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+
+    def inputs(
+        self, case: str = "", seed: int | None = None, dtype: torch.dtype = torch.float64, **changed: Any
+    ) -> Inputs:
+        """The inputs of a case (the usual one), made anew, with some of them `changed`."""
+        return self.checks.inputs(case, self.seeds[0] if seed is None else seed, dtype) | changed
+
+    def ask(self, inputs: Inputs, grad: bool = False) -> Any:
+        """What the exercise's code returns. Raised, in words, if it raises; NotStarted if a hole is met.
+
+        It gets copies, so that code that writes into its inputs spoils nothing but `purity`.
+        """
+        given = {name: one.clone() if isinstance(one, Tensor) else copy.copy(one) for name, one in inputs.items()}
+        return self.within(lambda parts: self.checks.call(parts, **given), grad)
+
+    def within(self, run: Callable[[Parts], Any], grad: bool = False) -> Any:
+        """Anything else that is done with the parts, with the same care."""
+        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(grad):
+            torch.manual_seed(0)
+            try:
+                return run(self.parts)
+            except (Broken, NotStarted):
+                raise
+            except NotImplementedError as error:
+                where = line_in(error, self.file)
+                if not where:
+                    raise raised(error, self.file) from error
+                raise NotStarted(f"{where} still raises NotImplementedError.") from error
+            except BaseException as error:
+                raise raised(error, self.file) from error
+
+    def leaves(self, inputs: Inputs) -> Leaves:
+        """The same, taken apart."""
+        return leaves(self.ask(inputs))
+
+    def out(self, inputs: Inputs, path: str = "out") -> Tensor:
+        """One tensor of it. Broken if there is none."""
+        return tensor(self.leaves(inputs), path)
+
+
+def tensor(found: Leaves, path: str) -> Tensor:
+    """The leaf at `path`. Broken if it is missing or no tensor."""
+    leaf: Leaf = found.get(path)
+    if isinstance(leaf, Tensor):
+        return leaf
+    there = ", ".join(f"{name}: {type(one).__name__}" for name, one in found.items())
+    raise Broken(
+        f"A tensor was expected as {path}, and what came back is {there}.",
+        "What calls it goes on with a tensor.",
+        "Look at the return statement, and at the stub's docstring for what belongs there.",
+    )
+
+
+def key(case: str, seed: int, dtype: torch.dtype) -> str:
+    """Under which an answer is kept."""
+    return f"{case}|{seed}|{str(dtype).removeprefix('torch.')}"
+
+
+def raised(error: BaseException, file: Path | None) -> Raised:
+    """Any exception, in words for the one whose file raised it."""
+    where = line_in(error, file)
+    words = " ".join(str(error).split())
+    said = f"{type(error).__name__}{words and ': '}{words[:300]}{' ...' * (len(words) > 300)}".rstrip(".")
+    why = "Code that stops here would stop training in the same way."
+    todo = f"Look at {where or 'the call'}: print the shapes and types of what goes in."
+    if isinstance(error, MemoryError) or "can't allocate memory" in words:
+        why, todo = "It asked for more memory than an exercise gets (2 GiB).", f"Look at {where or 'the sizes'}."
+    elif isinstance(error, SystemExit):
+        why, todo = "A function that ends the program ends training too.", "Return a value, or raise an error."
+    elif isinstance(error, RecursionError):
+        why, todo = "A function called itself without an end.", f"Look at {where or 'it'}: when should it stop?"
+    found = Raised(f"Your code raised {said}{where and f' ({where})'}.", why, todo, where)
+    found.kind = type(error).__name__
+    return found

@@ -1,0 +1,129 @@
+"""A process that does one check and ends: JSON lines on its standard input and output, nothing else.
+
+It is started as `python -m firsthand.learn.grader.worker`. Whatever an exercise prints goes to standard error.
+"""
+
+import faulthandler
+import importlib.abc
+import json
+import os
+import random
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+MEMORY = 2 * 1024**3
+"""What an exercise may ask for, in bytes, beside what Python and torch already have."""
+
+
+class _Blocked(importlib.abc.MetaPathFinder):
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name in self.names:
+            raise ImportError(f"{name} is not to be had here: it holds the answer")
+
+
+def block(names: Sequence[str]) -> None:
+    """From here on these modules cannot be imported, loaded or not."""
+    for name in names:
+        if sys.modules.pop(name, None) is not None:
+            parent, _, child = name.rpartition(".")
+            if hasattr(sys.modules.get(parent), child):
+                delattr(sys.modules[parent], child)
+            sys.modules.pop(parent, None)  # a package may have passed the answer on
+    sys.meta_path.insert(0, _Blocked(names))
+
+
+def limit_memory() -> None:
+    """A soft cap: asking for more raises an error in Python instead of stopping the machine. Linux only."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        wanted = pages * resource.getpagesize() + MEMORY
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+def main() -> None:
+    """Get warm, say so, do what the next line asks for, end."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    # before anything is imported, so that waiting costs no time
+    first = json.loads(sys.stdin.readline() or "{}")
+
+    def say(**words: Any) -> None:
+        out.write(json.dumps(words) + "\n")
+        out.flush()
+
+    try:
+        _warm(first.get("folder"), first.get("exercise"))
+    except Exception as error:
+        say(error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        os._exit(1)
+    say(ready=True)
+    line = sys.stdin.readline()
+    if not line:
+        return
+    request = json.loads(line)
+    sys.stdin.close()
+    try:
+        say(**_work(request, lambda what: say(at=what)))
+    except Exception as error:
+        say(error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+    out.flush()
+    os._exit(0)  # threads that an exercise has left behind do not keep it alive
+
+
+def _warm(folder: str | None, exercise: str | None) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    from firsthand.learn.grader import checks, pipeline  # noqa: F401 - loaded before it is needed
+
+    if folder and exercise:
+        checks.load(_exercise(folder, exercise))
+
+
+def _exercise(folder: str, name: str) -> Any:
+    from firsthand.learn.manifest import read
+
+    return next(one for one in read(Path(folder) / "lesson.toml").exercises if one.id == name)
+
+
+def _work(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+    import torch
+
+    from firsthand.learn.grader import pipeline, prepare
+
+    exercise, seed = _exercise(request["folder"], request["exercise"]), request["seed"]
+    if request["do"] == "prepare":
+        prepare.prepare(exercise, seed, request["pairs"])
+        return {"done": True}
+    if request["do"] == "judge":
+        from firsthand.learn.grader.gate import judge
+
+        return {"done": judge(exercise)}
+    prepared = prepare.read(exercise, seed, request["pairs"])
+    block(request["blocked"])
+    random.seed(seed)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    limit_memory()
+    with open(request["trace"], "w") as trace:
+        faulthandler.enable(trace)
+        faulthandler.dump_traceback_later(max(0.1, request["timeout"] - 0.2), file=trace)
+        verdict = pipeline.grade(exercise, Path(request["file"]), seed, prepared, tell)
+        faulthandler.cancel_dump_traceback_later()
+        faulthandler.disable()
+    return {"verdict": verdict.as_json()}
+
+
+if __name__ == "__main__":
+    main()
