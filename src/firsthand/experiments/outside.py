@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ FOLDER = "parts"
 def keep(config: Config, folder: Path, resumed: bool) -> dict[str, Any]:
     """Copy the files of the run's outside parts into folder/parts, with parts.json: file.py:Name to copy and SHA-256.
 
+    What they have imported from their own folders is copied too, under its path. The parts have been imported by now.
     UserError if a run is `resumed` with a file that is not the one it began with.
     """
-    found = {name: _path(name).read_bytes() for name in dict.fromkeys(files_in(config.model_dump(mode="json")))}
+    names = dict.fromkeys(files_in(config.model_dump(mode="json")))
+    found = {name: _path(name).read_bytes() for name in [*names, *_neighbours({_path(name) for name in names})]}
     known = kept(folder)
     told: dict[str, Any] = {}
     for number, (name, content) in enumerate(found.items(), 1):
@@ -46,4 +49,11 @@ def kept(folder: Path) -> dict[str, Any]:
 
 
 def _path(name: str) -> Path:
-    return Path(name.rpartition(":")[0]).expanduser()
+    return Path(name.partition(".py:")[0] + ".py" if ".py:" in name else name).expanduser()
+
+
+def _neighbours(files: set[Path]) -> list[str]:
+    """Other modules that were imported from the folders of these files."""
+    folders, own = {file.resolve().parent for file in files}, {file.resolve() for file in files}
+    loaded = [Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+    return sorted({str(path) for path in loaded if path.parent in folders and path.suffix == ".py" and path not in own})

@@ -10,10 +10,10 @@ from firsthand.learn.manifest import Exercise
 from firsthand.learn.mine import ELSEWHERE, SETTINGS
 
 OUTCOMES = {
-    "same": "the loss ends about where the right code ends",
-    "worse": "the loss ends higher",
-    "better": "the loss ends lower",
-    "nan": "the loss is not a number, or the run fails",
+    "same": "the validation loss ends about where the right code ends",
+    "worse": "the validation loss ends higher",
+    "better": "the validation loss ends lower",
+    "nan": "the loss is no number, or the run fails",
 }
 CLOSE = 0.03
 """Nats a token: two seeds of these short runs differ by about as much."""
@@ -67,7 +67,7 @@ def write_part(exercise: Exercise, mutant: str, folder: Path) -> str:
 
 
 def outcome(broken: float | None, right: float) -> str:
-    """Which of OUTCOMES came: from the last training losses in nats a token. `broken`: None if the run failed."""
+    """Which of OUTCOMES came: from the last validation losses in nats a token. `broken`: None if the run failed."""
     if broken is None or not math.isfinite(broken):
         return "nan"
     if abs(broken - right) <= CLOSE:

@@ -11,6 +11,7 @@ body { max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.55 Geo
 pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; font: .85rem/1.4 monospace; white-space: pre-wrap; }
 code { font-family: monospace; background: #f4f4f4; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
+.printed { background: none; border-left: .2rem solid #999; }
 .exercise { border-left: .3rem solid #0072B2; padding-left: 1rem; }
 @media print { body { margin: 0; max-width: none; } pre { border: 1px solid #ddd; background: none; } }
 """
@@ -27,7 +28,8 @@ def page(lesson: Lesson, found: Sequence[Cell]) -> str:
 
 def _cell(cell: Cell) -> str:
     if not cell.markdown:
-        return f"<pre>{html.escape(cell.text)}</pre>"
+        printed = f'\n<pre class="printed">{html.escape(cell.output)}</pre>' if cell.output else ""
+        return f"<pre>{html.escape(cell.text)}</pre>{printed}"
     from markdown_it import MarkdownIt
 
     shown: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(cell.text)

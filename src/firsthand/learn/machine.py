@@ -10,8 +10,8 @@ import torch
 
 from firsthand.ops.attention import attention
 
-HOUSE_GFLOPS = 60.0
-"""What two cores of the machine reach on which the lessons' times were measured."""
+HOUSE_GFLOPS = 100.0
+"""What one thread of the machine reaches on which the lessons' times were measured (`firsthand learn start`)."""
 ENOUGH_MEMORY = 2.0
 
 

@@ -38,7 +38,7 @@ def experiment(
         "mutant": mutant,
         "question": asked,
         "prediction": expected,
-        "outcome": breaks.outcome(broken["train_loss"], right["train_loss"]),
+        "outcome": breaks.outcome(broken["validation_loss"], right["validation_loss"]),
         "rows": {mutant: broken, "right": right},
         "samples": {mutant: _sample(home / mutant), "right": _sample(home / f"right-{steps}")},
     }

@@ -18,15 +18,18 @@ def read(
     number: Number = None,
     html: Annotated[Path | None, typer.Option(help="Write a page without scripts to this file instead.")] = None,
     code: Annotated[bool, typer.Option("--code/--no-code", help="Show the code cells too.")] = True,
+    run: Annotated[bool, typer.Option("--run", help="Run the code, with your parts, and show what it prints.")] = False,
     where: Where = None,
     json: Json = False,
 ) -> None:
     """The page of a lesson."""
     from firsthand.learn import manifest
-    from firsthand.learn.pages import cells
+    from firsthand.learn.pages import cells, printed
 
     lesson = manifest.lesson(number if number is not None else opened(where).here().lesson)
-    found = [cell for cell in cells(lesson.script) if cell.markdown or code]
+    every = cells(lesson.script)
+    every = printed(every, opened(where).path) if run else every
+    found = [cell for cell in every if cell.markdown or code or cell.output]
     if html:
         from firsthand.learn.html import page
         from firsthand.learn.workspace import write_whole
@@ -64,11 +67,14 @@ def _print(found: "list[Cell]") -> None:
     """Prose as rich lays it out; code as it is. Piped, it is Markdown."""
     out = console()
     if not out.is_terminal:
-        say(*(cell.text + "\n" if cell.markdown else f"```python\n{cell.text}\n```\n" for cell in found))
+        for cell in found:
+            say(cell.text + "\n" if cell.markdown else f"```python\n{cell.text}\n```\n")
+            if cell.output:
+                say(f"```text\n{cell.output}\n```\n")
         return
     from rich.markdown import Markdown
     from rich.syntax import Syntax
 
     for cell in found:
         out.print(Markdown(cell.text) if cell.markdown else Syntax(cell.text, "python", background_color="default"))
-        out.print()
+        say("", *([cell.output, ""] if cell.output else []))

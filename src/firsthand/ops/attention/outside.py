@@ -34,9 +34,9 @@ def attention_by(name: str, chosen: str) -> Iterator[None]:
 def version(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A version of attention from a function of query, key, value (batch, heads, time, d_head) and visible.
 
-    `visible` (..., query, key) is True where a query may read. A function that also names scale, bias, softcap or
-    sinks, as the reference does, gets those; without scale it must divide by √d_head itself. The version raises
-    UserError where the model asks for what the function does not name.
+    `visible` (..., query, key) is True where a query may read. A function that also names bias, softcap or sinks, as
+    the reference does, gets those; scale it gets if it has no default or the model's is not 1 / √d_head. The version
+    raises UserError where the model asks for what the function does not name.
     """
     names, takes_any = takes(function)
 
@@ -54,9 +54,11 @@ def version(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]
         asked = {"bias": bias, "softcap": softcap, "sinks": sinks, "dropout": dropout or None}
         given = {key: value for key, value in asked.items() if takes_any or key in names}
         lacking = [key for key, value in asked.items() if value is not None and key not in given]
-        if "scale" in names or takes_any:
+        unusual = abs(scale * query.shape[-1] ** 0.5 - 1) > 1e-6
+        needed = "scale" in names and names["scale"].default is names["scale"].empty
+        if needed or (unusual and (takes_any or "scale" in names)):
             given["scale"] = scale
-        elif abs(scale * query.shape[-1] ** 0.5 - 1) > 1e-6:
+        elif unusual:
             lacking.append("scale")
         if lacking:
             raise UserError(
