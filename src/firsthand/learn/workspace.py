@@ -105,7 +105,9 @@ class Workspace:
             tries = f"{after.attempts} check{'s' * (after.attempts != 1)}"
             helped = f", {after.hints} hint{'s' * (after.hints != 1)}" if after.hints else ""
             given = ", after reading the solution" if after.gave_up else ""
-            body = f"`{exercise.file}` holds. {tries}{helped}{given}; about {after.seconds / 60:.0f} minutes of work."
+            minutes = max(1, round(after.seconds / 60))
+            work = f"about {minutes} minute{'s' * (minutes != 1)} of work"
+            body = f"`{exercise.file}` holds. {tries}{helped}{given}; {work}."
             self.log.add(self.clock(), f"passed {exercise.id}", body)
         return state
 

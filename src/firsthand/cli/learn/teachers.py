@@ -1,7 +1,7 @@
 """firsthand learn report: a class at a glance, from folders or exported files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,39 +25,43 @@ def report(
     if json:
         emit({"learners": rows, "exercises": exercises})
         return
-    grid(
-        [
-            (
-                row["learner"],
-                f"{row['passed']} of {row['of']}",
-                row["attempts"],
-                row["hints"],
-                row["gave_up"],
-                f"{row['minutes']} min",
-                (row["last_seen"] or "")[:10],
-                row["problem"] or row["milestones"],
-            )
-            for row in rows
-        ],
-        ("learner", "passed", "checks", "hints", "gave up", "work", "last seen", ""),
-        right=(1, 2, 3, 4, 5),
-    )
-    say("")
+    _show_learners(rows)
     if exercises:
-        grid(
-            [
-                (
-                    row["exercise"],
-                    f"{row['passed']} of {len(rows)}",
-                    "" if row["attempts"] is None else f"{row['attempts']:g}",
-                    "" if row["minutes"] is None else f"{row['minutes']:g} of {row['planned_minutes']} min",
-                    row["gave_up"] or "",
-                    row["slip"] or "",
-                )
-                for row in exercises
-            ],
-            ("exercise", "passed", "checks", "work (median)", "gave up", "most common slip"),
-            right=(1, 2, 3, 4),
-        )
+        say("")
+        _show_exercises(exercises, len(rows))
     if csv:
         say("", f"Written to {csv}.")
+
+
+def _show_learners(rows: list[dict[str, Any]]) -> None:
+    cells = [
+        (
+            row["learner"],
+            f"{row['passed']} of {row['of']}",
+            row["attempts"],
+            row["hints"],
+            row["gave_up"],
+            f"{row['minutes']} min",
+            (row["last_seen"] or "")[:10],
+            row["problem"] or row["milestones"],
+        )
+        for row in rows
+    ]
+    heading = ("learner", "passed", "checks", "hints", "gave up", "work", "last seen", "")
+    grid(cells, heading, right=(1, 2, 3, 4, 5))
+
+
+def _show_exercises(rows: list[dict[str, Any]], learners: int) -> None:
+    cells = [
+        (
+            row["exercise"],
+            f"{row['passed']} of {learners}",
+            "" if row["attempts"] is None else f"{row['attempts']:g}",
+            "" if row["minutes"] is None else f"{row['minutes']:g} of {row['planned_minutes']} min",
+            row["gave_up"] or "",
+            row["slip"] or "",
+        )
+        for row in rows
+    ]
+    heading = ("exercise", "passed", "checks", "work (median)", "gave up", "most common slip")
+    grid(cells, heading, right=(1, 2, 3, 4))
