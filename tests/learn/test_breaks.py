@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from firsthand.errors import UserError
 from firsthand.learn import breaks, manifest
 from firsthand.learn.breaks import outcome, setting, write_part
+from firsthand.parts import find
 
 QUICK = (
     "data.source=my.txt",
@@ -94,22 +96,15 @@ def test_parts_without_a_slot_are_refused(lessons) -> None:
 
 
 def test_a_real_slip_becomes_a_part(tmp_path) -> None:
-    from firsthand.parts import find
-
     exercise = manifest.exercise("attention_op")
     spec = write_part(exercise, "no_scale", tmp_path)
-    import torch
-
-    query, key, value = (
-        torch.full((2, 1, 3, 4), 0.5),
-        torch.eye(3, 4).expand(2, 1, 3, 4),
-        torch.eye(3).expand(2, 1, 3, 3),
-    )
+    query, key, value = torch.full((2, 1, 3, 4), 0.5), torch.eye(3, 4), torch.eye(3)
+    key, value = key.expand(2, 1, 3, 4), value.expand(2, 1, 3, 3)
     visible = torch.ones(3, 3, dtype=torch.bool)
     parts = [find("train.attention", {}, spec), find("train.attention", {}, f"{exercise.shipped}:attention")]
     broken, right = (part(query * torch.arange(4), key, value, visible) for part in parts)
     expected = (query * torch.arange(4) @ key.transpose(-1, -2)).softmax(-1)
     torch.testing.assert_close(broken, expected)
     assert not torch.allclose(right, expected, atol=1e-3)
-    with pytest.raises(UserError, match="attention_op has no slip 'no_scales'. Did you mean 'no_scale'"):
+    with pytest.raises(UserError, match=r"attention_op has no slip 'no_scales'. Did you mean 'no_scale'"):
         write_part(exercise, "no_scales", tmp_path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,18 @@ def test_a_resumed_run_needs_the_file_it_began_with(built, capsys) -> None:
     assert "as it was then, it is runs/long/parts/1-norms.py" in capsys.readouterr().err
     assert run("train", "learn", *settings, "--use", "yours") == 1
     assert "--use yours is not known" in capsys.readouterr().err
+
+
+def test_a_part_may_import_its_neighbour_which_is_kept_too(built) -> None:
+    (built.path / "sizes_of_norms.py").write_text("EPS = 1e-5\n")
+    text = "from sizes_of_norms import EPS\n" + NORMS.replace("1e-5", "EPS")
+    (built.path / "norms.py").write_text(text)
+    assert run("train", "learn", "run.name=near", "model.norm=my_llm/norms.py:RMSNorm", *TINY) == 0
+    kept = json.loads(Path("runs/near/parts/parts.json").read_text())
+    names = {Path(name.partition(":")[0]).name: told["copy"] for name, told in kept.items()}
+    assert sorted(names) == ["norms.py", "sizes_of_norms.py"]
+    assert (Path("runs/near/parts") / names["sizes_of_norms.py"]).read_text() == "EPS = 1e-5\n"
+    assert str(built.path.absolute()) not in sys.path
 
 
 def test_a_milestone_is_noted_and_drawn_in_the_log(built, firsthand) -> None:

@@ -140,8 +140,9 @@ def _done(json: bool) -> None:
 
 def _show_machine(machine: dict[str, Any]) -> None:
     memory = f"{machine['memory_gb']} GB of memory, " if machine["memory_gb"] else ""
+    cores = f"{machine['cores']} core{'s' * (machine['cores'] != 1)}"
     say(
-        f"This machine: {machine['cores']} cores, {memory}torch {machine['torch']}, Python {machine['python']}; "
+        f"This machine: {cores}, {memory}torch {machine['torch']}, Python {machine['python']}; "
         f"{machine['gflops']} GFLOP/s in a matrix product, {machine['attention_ms']} ms for a small attention.",
         *machine["advice"],
     )
