@@ -12,6 +12,7 @@ import torch
 
 from firsthand.errors import UserError
 from firsthand.evaluate.harness import Adapter, evaluate, language_model
+from firsthand.interop import EXPORTS, Imported
 from firsthand.tokens import TOKENIZERS
 
 from ..parity import llama_weights
@@ -139,6 +140,24 @@ def same(ours, theirs):
             assert json.dumps(mine["doc"]) == json.dumps(wanted["doc"])
             for one, two in zip(mine["filtered_resps"], wanted["filtered_resps"], strict=True):
                 assert one == two if isinstance(two, str) else one[0] == pytest.approx(two[0], abs=1e-4)
+
+
+def test_an_exported_model_gives_the_same_figures_through_their_own_backend(both, tasks, tmp_path):
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    model, tokenizer = both[:2]
+    fields = {"preset": "llama", **llama_weights.SIZES, "tied": False}
+    exported = Imported(fields, model.vocab_size, model.state_dict(), tokenizer)
+    EXPORTS["hf"].write(exported, tmp_path / "exported", "fp32")
+    theirs = lm_eval.simple_evaluate(
+        HFLM(pretrained=str(tmp_path / "exported"), batch_size=4, device="cpu"),
+        tasks=tasks,
+        task_manager=TaskManager(include_defaults=False),
+        bootstrap_iters=0,
+    )
+    same(evaluate(Adapter(model, tokenizer), tasks), theirs)
 
 
 def test_own_tasks_give_the_same_figures(both, backends, tasks):
