@@ -55,5 +55,6 @@ def _path(name: str) -> Path:
 def _neighbours(files: set[Path]) -> list[str]:
     """Other modules that were imported from the folders of these files."""
     folders, own = {file.resolve().parent for file in files}, {file.resolve() for file in files}
-    loaded = [Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+    places = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    loaded = [Path(place) for place in places if place]
     return sorted({str(path) for path in loaded if path.parent in folders and path.suffix == ".py" and path not in own})
