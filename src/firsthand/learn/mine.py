@@ -27,7 +27,7 @@ SETTINGS = {
 ELSEWHERE = {
     "tokenizer": "a run stores its tokenizer as tokenizer.json, which only the five shipped kinds can read back",
     "data.batches": "rows come from shards on disk, through one loader that can resume at any step",
-    "generate.sampler": "it acts when text is written, and training writes none",
+    "generate.sampler": "it acts when text is written: firsthand generate RUN --sampler my_llm/FILE.py:sample",
 }
 """Slots that no setting of a run fills, and why."""
 
