@@ -29,7 +29,7 @@ FULL: tuple[str, ...] = (
     "train.optimizer={part: adamw, lr: 1.0e-3}",
 )
 LORA: tuple[str, ...] = (
-    "adapt.adapter={part: lora, rank: 16, alpha: 32, targets: all}",
+    "adapt.adapter={part: lora, rank: 16, alpha: 32.0, targets: all}",
     "data.row_tokens=256",
     "train.epochs=2",
     "data.batch_tokens=2048",
