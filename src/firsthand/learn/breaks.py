@@ -15,6 +15,7 @@ OUTCOMES = {
     "better": "the validation loss ends lower",
     "nan": "the loss is no number, or the run fails",
 }
+STEPS = 400
 CLOSE = 0.03
 """Nats a token: two seeds of these short runs differ by about as much."""
 QUICK = (
@@ -41,6 +42,11 @@ def question(exercise: Exercise, mutant: str) -> str:
     """What to ask before the run: the lesson's own question, where it has one."""
     asked = manifest.lesson(exercise.lesson).breaks.get(mutant, {}).get("ask")
     return str(asked or f"What will the loss do with `{mutant}` in {exercise.id}?")
+
+
+def steps_of(exercise: Exercise, mutant: str) -> int:
+    """How long both runs are: as the lesson says (`steps`), since some slips take time to show."""
+    return int(manifest.lesson(exercise.lesson).breaks.get(mutant, {}).get("steps", STEPS))
 
 
 def setting(exercise: Exercise) -> str:

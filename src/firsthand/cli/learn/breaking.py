@@ -16,7 +16,7 @@ SAMPLE = 400
 
 
 def experiment(
-    workspace: "Workspace", name: str, mutant: str, prediction: str | None, steps: int, json: bool
+    workspace: "Workspace", name: str, mutant: str, prediction: str | None, length: int | None, json: bool
 ) -> dict[str, Any]:
     """Ask, train both, compare, note. UserError for a slip or prediction that does not exist."""
     from firsthand.errors import UserError, suggest
@@ -25,7 +25,7 @@ def experiment(
 
     exercise = named(name)
     setting = breaks.setting(exercise)
-    asked = breaks.question(exercise, mutant)
+    asked, steps = breaks.question(exercise, mutant), length or breaks.steps_of(exercise, mutant)
     home = Path("runs") / f"break-{exercise.id}"
     spec = breaks.write_part(exercise, mutant, home)
     expected = prediction or _ask(asked, json)

@@ -91,7 +91,7 @@ def break_(
     exercise: Annotated[str, typer.Argument(metavar="EXERCISE")],
     mutant: Annotated[str, typer.Argument(help="A slip of this exercise, by its name.")],
     prediction: Annotated[str | None, typer.Option(help="same, worse, better or nan; absent: you are asked.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of each of the two runs.")] = 150,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of each of the two runs; absent: the lesson's.")] = None,
     where: Where = None,
     json: Json = False,
 ) -> None:
