@@ -36,8 +36,9 @@ LORA: tuple[str, ...] = (
     "train.optimizer={part: adamw, lr: 3.0e-4}",
 )
 SAMPLES = 10
-SHORT = 3
-"""Answers of so many words at most are right or wrong; longer ones may be said in many ways."""
+SHORT = 8
+"""Answers of so many words at most ("The past tense of 'freeze' is 'froze'.") are right or wrong; longer ones may be
+said in many ways."""
 ASKED = 60
 """So many of those are asked, from all over the held-out ones."""
 LONGEST_ANSWER = 96
