@@ -154,7 +154,7 @@ print(f"loss {loss:.2f} nats a byte; guessing blindly is {torch.tensor(float(VOC
 # ## A picture of a choice
 #
 # What comes after "ROSALIN"? And after "the "? The bars are the model's probabilities, whole and with top_p = 0.7.
-# Where it is sure the nucleus is one token; where it is not it is many.
+# The surer the model, the fewer tokens are in the nucleus; top_k would keep the same number in both places.
 
 
 # %%
@@ -170,7 +170,8 @@ def bars(prompt: str, **settings: float) -> None:
     best = shares.topk(6)
     print(f"{prompt!r}, {settings}: {int((shares > 0).sum())} different tokens came")
     for share, id in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-        print(f"  {chr(id)!r:5} {'█' * round(40 * share)} {share:.2f}")
+        if share:
+            print(f"  {chr(id)!r:5} {'█' * round(40 * share)} {share:.2f}")
 
 
 for prompt in ("**ROSALIN", "the "):
