@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from firsthand.contracts.finding import Broken
 from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property
+from firsthand.learn.grader.properties.oracle import reference
 from firsthand.train.optimizers.sgd import sgd
 from firsthand.types import IGNORE, Batch, Loss, Place
 
@@ -58,6 +59,7 @@ SCHEDULE = Checks(
             "Late in a run, large steps undo what small ones found.",
             "Print the multiplier at 0.2, 0.4, 0.6, 0.8 and 1.",
         ),
+        reference(1e-6),  # who computes with torch's fp32 is right too
     ),
 )
 
@@ -106,20 +108,33 @@ def bare(given: Inputs) -> Inputs:
     return given | {"eps": 1e-12, "weight_decay": 0.0}
 
 
-def matrix(parts, factor: float = 1.0, gain: float = 0.0, **given):
+def two_steps(parts):
+    weight = nn.Parameter(torch.zeros(1, 1, dtype=torch.float64))
+    optimizer = parts.adamw([("weight", weight)], lr=0.1, betas=(0.7, 0.92), eps=1e-12, weight_decay=0.0)
+    found = []
+    for gradient in (2.0, -1.0):
+        weight.grad = torch.full_like(weight, gradient)
+        optimizer.step()
+        found.append(round(float(weight.detach()), 6))
+    return found
+
+
+def matrix(parts, factor: float = 1.0, shift: float = 0.0, **given):
     given = bare(given)
     given["to_matrix"] = factor * given["to_matrix"]
-    given["to_gain"] = given["to_gain"] + gain
+    given["to_gain"] = given["to_gain"] + shift
     return descend(parts, **given)["matrix"]
 
 
 ADAMW = Checks(
     call=descend,
     axes={
-        "matrix": "out_channels in_channels",
+        "to_matrix": "step out_channels in_channels",
+        "to_gain": "step channels",
+        "to_table": "step token width",
         "out.matrix": "step out_channels in_channels",
         "out.gain": "step channels",
-        "out.table": "step token channels",
+        "out.table": "step token width",
     },
     cases={
         "usual": weights_and_gradients,
@@ -161,6 +176,15 @@ ADAMW = Checks(
             "Work out mean, square and both corrections for g = 2: 0.6 / 0.3 and 0.32 / 0.08 with betas 0.7 and 0.92.",
             changed=bare,
         ),
+        p.by_hand(
+            "second_step",
+            two_steps,
+            [-0.1, -0.115071],
+            "A weight of 0 after the gradients 2 and -1 (lr 0.1, betas 0.7 and 0.92, no decay)",
+            "Mean: 0.7 · 0.6 - 0.3 · 1 = 0.12, over 1 - 0.7² = 0.51. Square: 0.92 · 0.32 + 0.08 · 1 = 0.3744, over "
+            "1 - 0.92² = 0.1536. The step is 0.1 · 0.2353 / √2.4375 = 0.0151.",
+            "Print mean, square and what they are divided by after the second gradient.",
+        ),
         p.parity(
             "size_does_not_matter",
             matrix,
@@ -173,7 +197,7 @@ ADAMW = Checks(
         p.parity(
             "strangers",
             matrix,
-            lambda parts, **given: matrix(parts, gain=3.0, **given),
+            lambda parts, **given: matrix(parts, shift=3.0, **given),
             "The matrix before and after another parameter gets other gradients",
             "Every parameter has a mean and a square of its own.",
             "Where is the state made, and for whom?",
@@ -294,6 +318,30 @@ def clipped(parts, factor: float, limit: float | None, of=(3.0, 4.0)):
     return [round(norm, 5), *(round(float(one.grad[0]), 5) for one in parameters)]
 
 
+def twice(parts, **given):
+    """Every microbatch of a step comes twice."""
+    for name in ("ids", "targets"):
+        given[name] = given[name].unflatten(0, (2, -1)).repeat(1, 2, 1, 1).flatten(0, 1)
+    return steps(parts, **given)
+
+
+def tiny(parts):
+    """Gradients near the 1e-6 that is added to the norm, in millionths."""
+    parameter = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    parameter.grad = torch.tensor([3e-6, 4e-6], dtype=torch.float64)
+    parts.clip_by_norm([parameter], 1.0, 1.2e-6)
+    return [round(float(1e6 * one), 4) for one in parameter.grad]
+
+
+def moved_by(given: Inputs, out) -> float:
+    return float(sum(((out[name][0] - given[name]) ** 2).sum() for name in ("table", "head")) ** 0.5)
+
+
+def empty_second(given: Inputs) -> Inputs:
+    half = len(given["targets"]) // 2
+    return given | {"targets": torch.cat((given["targets"][:half], torch.full_like(given["targets"][half:], IGNORE)))}
+
+
 def clips(name: str, factor: float, limit: float | None, expected: list[float], why: str, todo: str) -> Property:
     example = f"clip_by_norm of the gradients (3, 0) and (4, 0), factor {factor}, limit {limit}: norm and new gradients"
     return p.by_hand(name, lambda parts: clipped(parts, factor, limit), expected, example, why, todo)
@@ -301,13 +349,7 @@ def clips(name: str, factor: float, limit: float | None, expected: list[float], 
 
 STEP = Checks(
     call=steps,
-    axes={
-        "table": "token channels",
-        "out.loss": "step",
-        "out.norm": "step",
-        "out.table": "step token channels",
-        "out.head": "step token channels",
-    },
+    axes={"table": "token channels"},
     cases={
         "usual": step_inputs,
         "nothing to clip": lambda draw: step_inputs(draw, max_norm=1e3),
@@ -344,6 +386,14 @@ STEP = Checks(
             "The factor comes first: the norm is that of what is used.",
             "Multiply by factor, then take the norm, then compare it with the limit.",
         ),
+        p.by_hand(
+            "clip_epsilon",
+            tiny,
+            [0.6, 0.8],
+            "The gradient (3, 4) millionths, clipped to 1.2 millionths, in millionths,",
+            "A millionth is added to the norm, so that nothing is ever divided by 0: 1.2 / (5 + 1) of 3 and 4.",
+            "limit / (norm + 1e-6), as torch has it.",
+        ),
         p.parity(
             "mean_loss",
             first_loss,
@@ -359,6 +409,39 @@ STEP = Checks(
             "Two steps in three microbatches each, and in one batch each,",
             "Microbatches are there to save memory. What is learnt must not depend on how a batch was cut.",
             "Which number are the gradients divided by, and how often does the optimizer step?",
+        ),
+        p.parity(
+            "repeated",
+            lambda parts, **given: steps(parts, **given | {"max_norm": None}),
+            lambda parts, **given: twice(parts, **given | {"max_norm": None}),
+            "Two steps without clipping, and the same with every microbatch coming twice,",
+            "The mean over all targets does not change if each comes twice, and neither may its gradient.",
+            "Divide the gradients by the number of targets of all microbatches.",
+        ),
+        p.parity(
+            "scale_is_gone",
+            steps,
+            lambda parts, **given: steps(parts, **given | {"scale": 64.0}),
+            "Two steps with scale 1 and with scale 64",
+            "The scale is there for the rounding of fp16. Nothing else may notice it.",
+            "Divide the gradients by scale, before their norm is taken; and report the loss without it.",
+        ),
+        p.holds(
+            "short_step",
+            lambda given, out: abs(moved_by(given, out) - 0.5 * given["max_norm"]) < 1e-6,
+            "The first step, at a rate of 0.5 with a clipped gradient, is not 0.5 · max_norm long.",
+            "Clipping bounds how far one strange batch can throw the weights.",
+            "Clip after all backward passes and before the optimizer's step.",
+        ),
+        p.holds(
+            "forgets",
+            lambda given, out: (
+                (out["table"][1] - out["table"][0] - (out["table"][0] - given["table"]) / 2).abs() < 1e-9
+            ),
+            "After a step without any target the weights moved by more than the optimizer's momentum ({where}).",
+            "backward() adds to .grad. What one step leaves there, the next one uses again.",
+            "optimizer.zero_grad(), once in each step.",
+            changed=empty_second,
         ),
         p.parity(
             "training_mode",

@@ -214,7 +214,8 @@ for name, way in ways.items():
 #
 #     firsthand train recipes/tiny.yaml train.optimizer=my_llm/optimizer.py:adamw
 #
-# and likewise `train.schedule=my_llm/schedule.py:warmup_cosine`. The shipped step is what the shipped loop calls, on one processor or many:
+# and likewise `train.schedule=my_llm/schedule.py:warmup_cosine`.
+# The shipped step is what the shipped loop calls, on one processor or many:
 
 # %%
 show("train/schedules.py:warmup_cosine")

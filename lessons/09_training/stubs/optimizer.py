@@ -30,8 +30,8 @@ def adamw_step(
     """Change `parameter` in place, by one step. `gradient` stays as it is.
 
     `state` is this parameter's own, empty at first: keep what the next step needs in it. In order: the parameter
-    shrinks by the share lr · weight_decay; then it moves by lr · mean / (√square + eps), where mean and square are corrected
-    for having begun at zero.
+    shrinks by the share lr · weight_decay; then it moves by lr · mean / (√square + eps), where mean and square
+    are corrected for having begun at zero.
     """
     raise NotImplementedError
 

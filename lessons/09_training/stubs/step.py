@@ -28,9 +28,10 @@ def train_step(
     """Move the weights once. Returns (the mean loss, the gradients' norm before clipping).
 
     objective(model, batch) returns a Loss: `value`, the *sum* of the loss over the targets of that batch (a tensor),
-    and `count`, how many targets there are. What is minimised is the mean over all targets of all microbatches (if there
-    is no target at all, divide by 1). The model is in training mode, one microbatch's graph is gone before the next is
-    made, and no gradient is left over for the next step. If loss or norm is not finite, the weights stay as they are.
+    and `count`, how many targets there are. What is minimised is the mean over all targets of all microbatches
+    (if there is no target at all, divide by 1). The model is in training mode, one microbatch's graph is gone before
+    the next is made, and no gradient is left over for the next step. If loss or norm is not finite, the weights stay as
+    they are.
 
     `scale`: in fp16 small gradients would be rounded to 0. So what goes backward is the loss times `scale`, and the
     gradients are divided by it before their norm is taken.
