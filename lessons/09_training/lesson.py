@@ -210,11 +210,11 @@ for name, way in ways.items():
 #   about half the computation for the same loss. `train.optimizer=muon` is the shipped one: try it on your recipe.
 # - Clipping at a norm of 1 and betas of (0.9, 0.95) are in nearly every recipe that is published.
 #
-# Milestone M3: your parts in a real run.
+# Milestone M3: `firsthand learn milestone M3` trains your whole GPT with your schedule and your optimizer. One part
+# alone:
 #
 #     firsthand train recipes/tiny.yaml train.optimizer=my_llm/optimizer.py:adamw
 #
-# and likewise `train.schedule=my_llm/schedule.py:warmup_cosine`.
 # The shipped step is what the shipped loop calls, on one processor or many:
 
 # %%
