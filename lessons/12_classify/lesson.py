@@ -159,7 +159,7 @@ def go(model, batches, objective, names: list[str], rate: float, total: int) -> 
 base = base_model()
 reads = Loader(stream, LONGEST, 16 * LONGEST, seed=12).batch
 everything = [name for name, _ in base.named_parameters()]
-loss = go(base, reads, NextToken(), everything, 0.01, 1200 if is_long() else 300)
+loss = go(base, reads, NextToken(), everything, 0.01, 1000 if is_long() else 250)
 print(f"as a language model: {loss:.2f} nats a byte (5.55 is knowing nothing)")
 
 # %% [markdown]
@@ -207,7 +207,7 @@ for policy in ("head", "last_block", "all"):
     names = freeze(model, policy)
     count = sum(model.get_parameter(name).numel() for name in names)
     first = float(objective(model, few(0)[0]).value.detach()) / 32
-    loss = go(model, few, objective, names, 0.01, 400 if is_long() else 120)
+    loss = go(model, few, objective, names, 0.01, 400 if is_long() else 100)
     logits[policy] = asked(model, test, model.head)
     right = {
         side: measures.accuracy(asked(model, of, model.head), of.labels)
