@@ -69,7 +69,7 @@ def alternatives(exercise: Exercise) -> list[Path]:
     found = []
     for path in sorted((exercise.folder / "correct").glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if all(re.search(rf"^(def|class) {name}\b", text, re.MULTILINE) for name in exercise.entry):
+        if all(re.search(rf"^(?:def|class) {name}\b", text, re.MULTILINE) for name in exercise.entry):
             found.append(path)
     return found
 
