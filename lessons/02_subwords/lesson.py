@@ -158,8 +158,8 @@ print("best score:   ", " ".join(by_score[:10]))
 # %% [markdown]
 # It also encodes in its own way: no merges, but the *longest match*. From the front of a word take the longest token
 # that fits, then the longest for the rest, where tokens that continue a word are written with ## in front. With un,
-# una, ##b, ##le and ##able, `unable` is una ##b ##le. It is greedy: un ##able would be shorter, and is not found. If nothing fits at some
-# place, the whole word is one `[UNK]`.
+# una, ##b, ##le and ##able, `unable` is una ##b ##le. It is greedy: un ##able would be shorter, and is not found. If
+# nothing fits at some place, the whole word is one `[UNK]`.
 
 # %% [markdown] tags=["exercise:wordpiece"]
 # ## Score and match
