@@ -12,8 +12,8 @@
 # $$\text{logits} = \text{norm}(x) \, E^{\top}$$
 #
 # E is the table of the embedding itself: *tied*, one matrix says what an id means on the way in, and on the way out how
-# well the stream fits each id. Then there is no second matrix of vocab_size rows to learn, which in small models is half
-# of all there is.
+# well the stream fits each id. Then there is no second matrix of vocab_size rows to learn; in small models with
+# vocabularies of thousands it would be the largest part.
 #
 # Then you count it, measure what it knows before it has learnt anything, and let it learn one batch by heart: three
 # tests that find most mistakes before a long run does.
@@ -30,8 +30,8 @@
 # $$L = \sum_t -\ln \text{softmax}(\text{logits}_t)_{\text{target}_t}$$
 #
 # Nothing is shifted in the loss: lesson 3 has shifted the targets. Two ways to compute -ln softmax fail: exp(1000) is
-# infinite, and the probability of an id far below the others is 0, whose logarithm is minus infinity. Taking the largest
-# logit off first cures the one, and staying with logarithms (x - logsumexp) the other.
+# infinite, and the probability of an id far below the others is 0, whose logarithm is minus infinity. Taking the
+# largest logit off first cures the one, and staying with logarithms (x - logsumexp) the other.
 
 # %%
 import math
@@ -53,9 +53,9 @@ for name, target in (("a", 0), ("b", 1)):
 # %% [markdown] tags=["exercise:loss"]
 # ## Write the loss
 #
-# `cross_entropy(logits, targets, ignore_index=-100)` in `loss.py` returns a *sum* and a *count*. Targets of -100 are left
-# out of both: prompts and padding teach nothing. Why no mean? A batch too large for memory is computed in pieces; sums
-# and counts add up, means of pieces with 10 and 90 targets do not.
+# `cross_entropy(logits, targets, ignore_index=-100)` in `loss.py` returns a *sum* and a *count*. Targets of -100 are
+# left out of both: prompts and padding teach nothing. Why no mean? A batch too large for memory is computed in
+# pieces; sums and counts add up, means of pieces with 10 and 90 targets do not.
 
 # %% [markdown] tags=["exercise:gpt"]
 # ## Write the model
@@ -68,8 +68,8 @@ for name, target in (("a", 0), ("b", 1)):
 #
 # If a new model is to be as unsure as a fair die, its logits have to be near 0, so its weights are small: GPT-2 takes
 # normal numbers of deviation 0.02. And one thing more: with n blocks the stream is a sum of 2n answers. A sum of 2n
-# independent numbers is √(2n) times as large as one of them, so whatever *writes into the stream* (out of a mixer, down of
-# an ffn) begins smaller by that factor.
+# independent numbers is √(2n) times as large as one of them, so whatever *writes into the stream* (out of a mixer,
+# down of an ffn) begins smaller by that factor.
 
 # %% [markdown] tags=["exercise:initialize"]
 # ## Write the start
@@ -104,25 +104,26 @@ def model(n_layers: int = LAYERS, std: float = 0.02, seed: int = 8):
 # %% [markdown] tags=["exercise:count"]
 # ## Count it
 #
-# `count_parameters(model)` in `count.py`, by part. By hand for d_model = 64, d_ff = 256, two layers: a mixer has 4 · 64²
-# = 16384 numbers, an ffn 2 · 64 · 256 = 32768, the embedding 256 · 64 = 16384.
+# `count_parameters(model)` in `count.py`, by part. By hand for d_model = 64, d_ff = 256, two layers: a mixer has 4 ·
+# 64² = 16384 numbers, an ffn 2 · 64 · 256 = 32768, the embedding 256 · 64 = 16384.
 
 # %%
 count_parameters = mine("count").count_parameters
 found = count_parameters(model())
 whole = sum(found.values())
-print(f"{whole:,} parameters")
+work = {part: 6 * n for part, n in found.items() if part in ("mixers", "ffns")} | {"head": 6 * VOCAB * D_MODEL}
+print(f"{whole:,} parameters, and their shares · operations a token in their matrices, and their shares")
 for part, n in found.items():
-    print(f"{part:>10} {n:7,} {'█' * round(50 * n / whole)}")
+    share, busy = "█" * round(30 * n / whole), work.get(part, 0)
+    print(f"{part:>10} {n:7,} {share:18} {busy:8,} {'▒' * round(30 * busy / sum(work.values()))}")
 for n_layers in (2, 12):
-    n = sum(count_parameters(model(n_layers)).values())
-    print(
-        f"{n_layers:2} layers: {n:9,} parameters, {flops_per_token(model(n_layers)) / 1e6:5.1f} million operations a token"
-    )
+    n, busy = sum(count_parameters(model(n_layers)).values()), flops_per_token(model(n_layers)) / 1e6
+    print(f"{n_layers:2} layers: {n:9,} parameters, {busy:5.1f} million operations a token")
 
 # %% [markdown]
 # The operations of one token, forward and backward, are about six times the parameters of all matrices, the head's
-# included: two operations a weight forward, and twice as many backward. The embedding costs none: a row is looked up.
+# included: two operations a weight forward, and twice as many backward. The embedding costs none, as a row is looked
+# up; but tied, the same numbers work as the head. What attention does beside its matrices comes on top.
 #
 # ## What does it know before it has learnt?
 #
@@ -151,9 +152,9 @@ for std in (0.02, 0.2, 1.0):
 # %% [markdown]
 # ## One batch by heart
 #
-# The second test: a model that cannot learn 8 rows of 32 bytes by heart will not learn a library. The loss of one batch,
-# step after step, has to fall below 0.1. If it stays at some value, look for a cut gradient; if it stays at ln V, for
-# targets that do not belong to their inputs; if it falls to 0 in ten steps, for a mask that shows the answer.
+# The second test: a model that cannot learn 8 rows of 32 bytes by heart will not learn a library. The loss of one
+# batch, step after step, has to fall below 0.1. If it stays at some value, look for a cut gradient; if it stays at ln
+# V, for targets that do not belong to their inputs; if it falls to 0 in ten steps, for a mask that shows the answer.
 
 # %%
 learner = model()
@@ -170,8 +171,8 @@ for step in range(steps + 1):
 # %% [markdown]
 # ## Surprise, letter by letter
 #
-# The same model on a line that it knows by heart, and on one that it has never seen. Under each letter: how surprising it
-# was, from blank (not at all) to full (8 nats and more).
+# The same model on a line that it knows by heart, and on one that it has never seen. Under each letter: how
+# surprising it was, from blank (not at all) to full (8 nats and more).
 
 
 # %%
@@ -191,10 +192,10 @@ for line in (known[:CONTEXT], "A rose by any other name, they s"):
 # %% [markdown] tags=["exercise:measures"]
 # ## Two ways to say it
 #
-# *Perplexity* is e to the power of the loss: among how many equally likely tokens one would be as unsure. It depends on
-# what a token is, so it compares models of one tokenizer only. *Bits per byte* turns the surprise of a whole text into
-# bits (a bit is ln 2 nats) and divides by its length in bytes, which no tokenizer changes. Bytes, not letters: "é" is two
-# bytes. `perplexity(nats_per_token)` and `bits_per_byte(nats, n_bytes)` in `measures.py`.
+# *Perplexity* is e to the power of the loss: among how many equally likely tokens one would be as unsure. It depends
+# on what a token is, so it compares models of one tokenizer only. *Bits per byte* turns the surprise of a whole text
+# into bits (a bit is ln 2 nats) and divides by its length in bytes, which no tokenizer changes. Bytes, not letters:
+# "é" is two bytes. `perplexity(nats_per_token)` and `bits_per_byte(nats, n_bytes)` in `measures.py`.
 
 # %%
 measures = mine("measures")
@@ -205,8 +206,9 @@ for line in (known[:CONTEXT], "A rose by any other name, they s"):
 print("é:", len("é"), "letter,", len("é".encode()), "bytes")
 
 # %% [markdown]
-# A model by heart is worse than no model on everything else: 8 bits per byte is what knowing nothing costs, and it pays
-# more. That is why the next lesson measures on text that was kept away.
+# 8 bits per byte is what knowing nothing costs. A model that has learnt one batch by heart pays next to nothing
+# there, and on other text about as much as if it had learnt nothing: that is why the next lesson measures on text
+# that was kept away.
 
 # %% [markdown] tags=["break:init_std_one"]
 # ## Break it
@@ -217,8 +219,8 @@ print("é:", len("é"), "letter,", len("é".encode()), "bytes")
 # %% [markdown]
 # ## What the field does today
 #
-# - Read: Radford et al. 2019, *Language Models are Unsupervised Multitask Learners* (GPT-2), section 2.3: four sentences
-#   say all that changed in the model. Tying is from Press and Wolf 2016 (arXiv 1608.05859).
+# - Read: Radford et al. 2019, *Language Models are Unsupervised Multitask Learners* (GPT-2), section 2.3: one paragraph
+#   says all that changed in the model. Tying is from Press and Wolf 2016 (arXiv 1608.05859).
 # - Large models are untied: with d_model of thousands the head is a small part, and two matrices do better than one.
 # - The logits of 100,000 ids for a long batch fill more memory than the model. Nobody holds them all: the head and the
 #   loss are computed a few rows at a time (`ops/cross_entropy/chunked.py`; Wijmans et al. 2024, arXiv 2411.09009).
