@@ -22,7 +22,7 @@ KILLED = {
     "heads_isolation": {"split_without_transpose", "merge_without_transpose", "mean_of_heads"},
     "past_order": {"softmax_over_queries", "split_without_transpose", "merge_without_transpose"},
     "score_scale": SCALES | {"scale_sqrt_time", "scale_after_softmax"},
-    "documents": {"no_mask", "documents_ignored"},
+    "documents": {"documents_ignored", "scale_sqrt_time"},
 }
 
 
