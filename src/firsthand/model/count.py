@@ -135,8 +135,17 @@ def _blocks_flops(model: LanguageModel) -> tuple[float, bool]:
         learning = sum(size for where, size, learns in matrices if where == number and learns)
         if block.ffn is not None and any(p.requires_grad for p in block.ffn.parameters()):
             learning -= _idle(block.ffn)
-        total += 2.0 * met * (1 + back) + 2.0 * learning + block.mixing_flops(model.context_length) * (1.0 + 2.0 * back)
+        total += 2.0 * met * (1 + back) + 2.0 * learning + _mixing(block, model.context_length) * (1.0 + 2.0 * back)
     return total, back
+
+
+def _mixing(block: nn.Module, context_length: int) -> float:
+    """Operations a token beside the matrices, as the block says, or its mixer: a block from elsewhere need not know."""
+    for part in (block, getattr(block, "mixer", None)):
+        own = getattr(part, "mixing_flops", None)
+        if callable(own):
+            return float(own(context_length))
+    return 0.0
 
 
 def _matrices(model: LanguageModel) -> Iterator[tuple[int, int, bool]]:
