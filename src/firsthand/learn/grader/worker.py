@@ -25,12 +25,11 @@ def block(modules: Sequence[str], names: Sequence[str]) -> None:
     for module in modules:
         loaded = importlib.import_module(module)
         for name in names:
-            one = getattr(loaded, name, None)
+            one = inspect.unwrap(getattr(loaded, name, _answer))  # what a decorator made has a code of another kind
             if isinstance(one, type):
                 one.__init__ = _answer  # type: ignore[misc]
             elif isinstance(one, FunctionType):
-                # what a decorator wraps; the wrapper itself has variables that another code would miss
-                inspect.unwrap(one).__code__ = inspect.unwrap(_answer).__code__
+                one.__code__ = _answer.__code__
 
 
 def _answer(*_: Any, **__: Any) -> None:
