@@ -34,7 +34,8 @@ PRINTED = 2000
 
 
 def check(exercise: Exercise, file: Path, seed: int = 0, timeout: float = 20.0, blocked: Sequence[str] = ()) -> Verdict:
-    """The verdict on a file. `timeout`: seconds for the check itself. `blocked`: modules that cannot be imported.
+    """The verdict on a file. `timeout`: seconds for the check itself. `blocked`: modules whose
+    names of this exercise raise when they are called.
 
     Never raises for what the file does. A lesson that is wrong itself gives the status "error".
     """

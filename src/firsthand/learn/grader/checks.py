@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -63,6 +63,7 @@ class Checks:
     returned ("out", "out.0", "out.loss"), as {"query": "batch heads query d_head", "out": ...}. `picture`: the case
     that is drawn when something is wrong. `borrowed`: names that a pass is noted for. `edges`: the cases in which two
     people who made the same slip may still differ (nothing to read, overflow): a slip is recognised without them too.
+    `once`: cases that take long, compared for one seed in fp64 only.
     """
 
     call: Callable[..., Any]
@@ -72,11 +73,19 @@ class Checks:
     picture: str | None = None
     borrowed: tuple[str, ...] = ()
     edges: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
 
     @property
     def usual(self) -> str:
         """The name of the first case."""
         return next(iter(self.cases))
+
+    def trials(self, seeds: tuple[int, ...]) -> Iterator[tuple[str, int, torch.dtype]]:
+        """Every case, seed and precision that is compared with the shipped part's answers."""
+        for case in self.cases:
+            yield from ((case, seed, torch.float64) for seed in (seeds[:1] if case in self.once else seeds))
+            if case not in self.once:
+                yield from ((case, seed, torch.float32) for seed in seeds)
 
     def inputs(self, case: str = "", seed: int = 0, dtype: torch.dtype = torch.float64) -> Inputs:
         """The inputs of a case, made anew."""

@@ -10,9 +10,9 @@ Outputs = Mapping[str, Leaves]
 
 
 def alike(mine: Outputs, other: Outputs, edges: Collection[str] = (), tolerance: float = EXACT) -> bool:
-    """Whether two implementations give the same for every case that is no edge."""
+    """Whether two implementations give the same for every case of `other` that is no edge."""
     cases = other.keys() - set(edges)
-    return mine.keys() == other.keys() and all(same(mine[case], other[case], tolerance) for case in cases)
+    return cases <= mine.keys() and all(same(mine[case], other[case], tolerance) for case in cases)
 
 
 def tells(found: Outputs) -> bool:
@@ -31,21 +31,20 @@ def named(
 ) -> str | None:
     """The one slip that behaves exactly as `mine` does, or None.
 
-    Where the outputs are those of a right answer, only slips that declare a symptom are candidates. If no slip
-    behaves so in the cases at the edge too, those count that do in all others, where the headline is the same.
+    Where the outputs are those of a right answer, or none came, only slips that declare a symptom are candidates. If
+    no slip behaves so in the cases at the edge too, those count that do in all others, with the same headline.
     """
     correct = alike(mine.outputs, right)
-    if not correct and not tells(mine.outputs):
-        return None
+    symptom_only = correct or not tells(mine.outputs)
     found = [
         name
         for name, slip in slips.items()
         if slip.failed == mine.failed
         and (mine.failed or slip.warned == mine.warned)
         and alike(mine.outputs, slip.outputs)
-        and (not correct or shows(known[name].symptom, mine))
+        and (not symptom_only or shows(known[name].symptom, mine))
     ]
-    if not found and not alike(mine.outputs, right, edges):
+    if not found and not symptom_only and not alike(mine.outputs, right, edges):
         found = [
             name
             for name, slip in slips.items()

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from firsthand.contracts.finding import Broken
 from firsthand.learn.grader.checks import Checks, load
 from firsthand.learn.grader.entry import NotStarted, learners
@@ -13,7 +15,7 @@ from firsthand.learn.grader.leaves import Leaves
 from firsthand.learn.grader.message import picture
 from firsthand.learn.grader.mutate import Mutant, mutants
 from firsthand.learn.grader.prepare import Prepared, seeds_of
-from firsthand.learn.grader.profile import FINGERPRINT_SEED, PRECISIONS, Failure, Profile, profile
+from firsthand.learn.grader.profile import FINGERPRINT_SEED, Failure, Profile, profile
 from firsthand.learn.grader.subject import Subject, key
 from firsthand.learn.manifest import Exercise
 from firsthand.learn.verdict import Verdict
@@ -51,7 +53,7 @@ def grade(exercise: Exercise, file: Path, seed: int, prepared: Prepared, tell: C
 
 def right_outputs(checks: Checks, answers: Mapping[str, Leaves]) -> dict[str, Leaves]:
     """The shipped part's outputs on what slips are compared by; empty if they are for other seeds."""
-    keys = {case: key(case, FINGERPRINT_SEED, PRECISIONS[0]) for case in checks.cases}
+    keys = {case: key(case, FINGERPRINT_SEED, torch.float64) for case in checks.cases}
     return {case: answers[one] for case, one in keys.items() if one in answers}
 
 

@@ -100,7 +100,7 @@ def _pairs(exercise: Exercise, checks: Checks, known: Mapping[str, Mutant]) -> d
         both = Mutant(f"{one.name} + {other.name}", "", (*one.edits, *other.edits))
         try:
             with applied(both, exercise) as parts:
-                found[both.name] = outputs(Subject(checks, parts))
+                found[both.name] = outputs(Subject(checks, parts), without=checks.once)
         except (UserError, SyntaxError, NotStarted):  # they do not go together
             continue
     return found

@@ -13,6 +13,7 @@ from firsthand.learn.grader.properties.learning import (
     eval_deterministic,
     gradients,
     parameter_gradients,
+    parameters,
     purity,
     weights,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "holds",
     "isolation",
     "parameter_gradients",
+    "parameters",
     "parity",
     "past_matters",
     "permutation",

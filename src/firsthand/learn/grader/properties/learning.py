@@ -154,12 +154,13 @@ def eval_deterministic(
             module.train(mode)
             first, second = (leaves(subject.within(partial(_seeded, use, module, inputs, seed))) for seed in (1, 2))
             if all(equal(first[path], second.get(path)) for path in first) is not alike:
-                raise Broken(
+                raise Sign(
                     "In evaluation mode two calls with the same input differ."
                     if alike
                     else "In training mode two calls with the same input are equal, though dropout is 0.5.",
                     "Dropout makes training harder on purpose; a finished model answers alike what is asked alike.",
                     "Use nn.Dropout, which looks at self.training, and call it once on the output.",
+                    "eval" if alike else "train",
                 )
 
     return Property("dropout_mode", test, "purity")
@@ -168,6 +169,16 @@ def eval_deterministic(
 def _seeded(use: Callable[[nn.Module, Inputs], Any], module: nn.Module, inputs: Inputs, seed: int, _: Parts) -> Any:
     torch.manual_seed(seed)
     return use(module, copy.copy(inputs))
+
+
+def parameters(build: Callable[[Parts, Inputs], nn.Module]) -> Property:
+    """What `build` makes, by `weights`, has the parameters that it names. Told before anything else."""
+
+    def test(subject: Subject) -> None:
+        inputs = subject.inputs()
+        subject.within(lambda parts: build(parts, inputs))
+
+    return Property("parameters", test, "shapes")
 
 
 def weights(module: nn.Module, shapes: Mapping[str, Sequence[int]], seed: int = 0) -> nn.Module:
