@@ -11,9 +11,9 @@
 #
 # $$x = (t_s, \, t_{s+1}, \dots, t_{s+T-1}), \qquad y = (t_{s+1}, \, t_{s+2}, \dots, t_{s+T})$$
 #
-# At place i it may use x up to i, and must guess y at i. A window of T tokens is T exercises: guess with one token known,
-# with two, ..., with T. A *batch* is a table of B such windows, because a computer is quicker with many at a time. Both
-# x and y have the shape (B, T), and hold whole numbers.
+# At place i it may use x up to i, and must guess y at i. A window of T tokens is T exercises: guess with one token
+# known, with two, ..., with T. A *batch* is a table of B such windows, because a computer is quicker with many at a
+# time. Both x and y have the shape (B, T), and hold whole numbers.
 #
 # The loss of a guess is the negative logarithm of the probability p that the model gave to the right token. It is 0 for
 # p = 1, ln 2 = 0.69 for p = 1/2, and ln V if V tokens were equally likely. The mean over all targets is what training
@@ -33,8 +33,9 @@
 #
 # - window 2: x = 9 0, y = 4 IGNORE
 #
-# IGNORE is -100, a number that no token has. The loss leaves it out. A 0 in its place would be a token like any other,
-# and the model would learn to end every text with token 0. In x it does not matter what fills up: no target asks for it.
+# IGNORE is -100, a number that no token has. The loss leaves it out. A 0 in its place would be a token like any
+# other, and the model would learn to end every text with token 0. In x it does not matter what fills up: no target
+# asks for it.
 
 # %%
 import math
@@ -94,9 +95,9 @@ for w in range(len(x)):
 # - **The last window.** Whoever drops it because it is not full loses up to T targets of every text. Short texts, which
 #   are all last window, are then never learnt at all.
 #
-# For training on one long text there is a shortcut: `get_batch` draws B places at random and takes the window there. The
-# last possible place is `len(ids) - T - 1`, since the last token of the window needs a target too. The places come from a
-# generator with a seed, so that a run can be repeated.
+# For training on one long text there is a shortcut: `get_batch` draws B places at random and takes the window there.
+# The last possible place is `len(ids) - T - 1`, since the last token of the window needs a target too. The places
+# come from a generator with a seed, so that a run can be repeated.
 
 # %% [markdown] tags=["exercise:batches"]
 # ## Write it
@@ -107,17 +108,18 @@ for w in range(len(x)):
 # %% [markdown]
 # ## A first model: one table
 #
-# The simplest guess uses one token only, the last. For each of the V tokens there is a row of V numbers, the *logits* of
-# what follows: large for likely, small for unlikely, any numbers at all. A softmax makes probabilities of them:
+# The simplest guess uses one token only, the last. For each of the V tokens there is a row of V numbers, the *logits*
+# of what follows: large for likely, small for unlikely, any numbers at all. A softmax makes probabilities of them:
 #
 # $$p(j \mid i) = \frac{\exp(W_{ij})}{\sum_{k} \exp(W_{ik})}$$
 #
-# By hand, for three tokens a, b, c: if row a is (0, 1.1, 0), its exps are 1, 3 and 1, which add up to 5. So after an a comes b
-# with probability 0.6, and the loss of that target is -ln 0.6 = 0.51. If all numbers are 0, every token has 1/3, and the
-# loss is ln 3 = 1.10. That is the first thing to check in any model: *before training, the loss is about ln V*.
+# By hand, for three tokens a, b, c: if row a is (0, 1.1, 0), its exps are 1, 3 and 1, which add up to 5. So after an
+# a comes b with probability 0.6, and the loss of that target is -ln 0.6 = 0.51. If all numbers are 0, every token has
+# 1/3, and the loss is ln 3 = 1.10. That is the first thing to check in any model: *before training, the loss is about
+# ln V*.
 #
-# Looking up rows by their number is called an *embedding*. It stands at the beginning of every language model, with rows
-# of d_model numbers in place of V. Only the rows that were read get a gradient.
+# Looking up rows by their number is called an *embedding*. It stands at the beginning of every language model, with
+# rows of d_model numbers in place of V. Only the rows that were read get a gradient.
 
 # %% [markdown] tags=["exercise:bigram"]
 # ## Write it
@@ -176,9 +178,9 @@ print(write(model))
 #
 # Nothing that could not be counted: the best table is the share of each pair in the text. Row by row, what your model
 # expects after some characters (darker is likelier), and what the pairs of the text say. The two should look nearly
-# the same, and so should their losses. Then why learn by gradients what can be counted? Because with two tokens of past the table
-# has V³ numbers, with ten it could not be stored, and most of its rows would never be seen. What replaces the table must be
-# learnt.
+# the same, and so should their losses. Then why learn by gradients what can be counted? Because with two tokens of
+# past the table has V³ numbers, with ten it could not be stored, and most of its rows would never be seen. What
+# replaces the table must be learnt.
 
 # %%
 shown = [number[character] for character in " aehiotu" if character in number]
@@ -197,9 +199,9 @@ print(f"validation, learnt: {validate(model):.2f} nats; counted: {by_count:.2f}"
 # %% [markdown] tags=["break:targets_are_inputs"]
 # ## Break it
 #
-# What if y is x, not shifted? Predict before you run the next cell: does the loss end higher or lower than that of the right
-# model? What will the samples look like? The best that a table can do then is a large number at W[i, i]: "after e comes
-# e".
+# What if y is x, not shifted? Predict before you run the next cell: does the loss end higher or lower than that of
+# the right model? What will the samples look like? The best that a table can do then is a large number at W[i, i]:
+# "after e comes e".
 
 # %%
 broken = Bigram(len(characters))

@@ -1,0 +1,33 @@
+"""Absolute positions: every place has a vector, which is added to the token's."""
+
+from torch import Tensor
+
+from firsthand.model import Position
+
+
+def sinusoidal(length: int, d_model: int) -> Tensor:
+    """A table (length, d_model) of waves, one row for each place.
+
+    Row n, column 2i: sin(n / 10000^(2i / d_model)); column 2i + 1: cos of the same angle. An odd d_model ends with a
+    sine that has no cosine beside it.
+    """
+    raise NotImplementedError
+
+
+class LearnedPosition(Position):
+    """A learnt vector for each place: one parameter, `table` (context_length, d_model), drawn small (0.02).
+
+    Position gives what a position scheme may also do: turn queries and keys, and add to scores. This one does not.
+    """
+
+    def __init__(self, context_length: int, d_model: int) -> None:
+        super().__init__()
+        self.context_length = context_length  # given: how many places there are
+        raise NotImplementedError
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        """x (batch, time, d_model) plus the vector of each token's place.
+
+        index (rows, time), int64: where each token stands, from 0 on; rows is batch, or 1 if it is the same for all.
+        """
+        raise NotImplementedError
