@@ -39,7 +39,6 @@ def absolute(draw: Draw, batch: int = BATCH, time: int = TIME, start: int = 4, d
         "x": draw.normal(batch, time, d_model),
         "index": index,
         "context_length": CONTEXT,
-        "length": 9,
         "d_model": d_model,
     }
 
@@ -49,12 +48,22 @@ def learned(parts, given: Inputs):
     return p.weights(parts.LearnedPosition(*size).to(given["x"].dtype), {"table": size})
 
 
+def waved(parts, given: Inputs):
+    made = parts.SinusoidalPosition(given["context_length"], given["d_model"]).to(given["x"].dtype)
+    return made.embed(given["x"], given["index"])
+
+
+def wave_table(parts, length: int, d_model: int) -> list:
+    """100 times the vectors of all places, rounded, as they are added to zeros."""
+    made = parts.SinusoidalPosition(length, d_model)
+    return hundredths(made.embed(torch.zeros(1, length, d_model), torch.arange(length)[None])[0])
+
+
 def embed(parts, **given):
+    right = waves(given["context_length"], given["d_model"])[given["index"]]
     return {
         "embedded": learned(parts, given).embed(given["x"], given["index"]),
-        "table": snapped(
-            parts.sinusoidal(given["length"], given["d_model"]), waves(given["length"], given["d_model"]), 1e-4
-        ),
+        "waves": snapped(waved(parts, given) - given["x"], right.expand_as(given["x"]), 1e-4),
     }
 
 
@@ -79,7 +88,7 @@ def hundredths(found) -> list:
 
 ABSOLUTE = Checks(
     call=embed,
-    axes=AXES | {"out.table": "length d_model"},
+    axes=AXES | {"out.waves": "batch time d_model"},
     cases={
         "usual": absolute,
         "one row of places for all": lambda draw: absolute(draw, batch=3, rows=1),
@@ -91,20 +100,37 @@ ABSOLUTE = Checks(
     properties=(
         p.by_hand(
             "waves",
-            lambda parts: hundredths(parts.sinusoidal(3, 4)),
+            lambda parts: wave_table(parts, 3, 4),
             [[0, 100, 0, 100], [84, 54, 1, 100], [91, -42, 2, 100]],
-            "100 · sinusoidal(3, 4), rounded,",
+            "100 · what SinusoidalPosition(3, 4) adds to places 0, 1 and 2, rounded,",
             "Row 1 is sin 1, cos 1, sin 0.01, cos 0.01: each pair is sine and cosine of one angle, and the second "
             "turns a hundred times slower.",
             "Work out row 1 on paper: exponents 0/4 and 2/4 give 10000^0 = 1 and 10000^0.5 = 100.",
         ),
         p.by_hand(
             "odd_d_model",
-            lambda parts: hundredths(parts.sinusoidal(2, 3)),
+            lambda parts: wave_table(parts, 2, 3),
             [[0, 100, 0], [84, 54, 0]],
-            "100 · sinusoidal(2, 3), rounded,",
+            "100 · what SinusoidalPosition(2, 3) adds to places 0 and 1, rounded,",
             "A width need not be even; the last sine has no cosine beside it then.",
             "Make the cosines for half the columns, rounded down.",
+        ),
+        p.parity(
+            "waves_by_index",
+            lambda parts, **given: embed(parts, **given)["waves"],
+            lambda parts, **given: waves(CONTEXT, D_MODEL)[given["index"]],
+            "What SinusoidalPosition adds to tokens and the waves of the places that `index` names",
+            "A token's place is what index says, and what is added does not depend on the token.",
+            "x + self.table[index], and nothing else.",
+            axis="time",
+        ),
+        p.by_hand(
+            "waves_are_fixed",
+            lambda parts: [name for name, _ in parts.SinusoidalPosition(3, 4).named_parameters()],
+            [],
+            "The list of the parameters of SinusoidalPosition(3, 4)",
+            "These waves are given, not learnt; a parameter would be changed by the optimizer.",
+            'Keep the table with self.register_buffer("table", ..., persistent=False).',
         ),
         p.parameters(lambda parts, given: learned(parts, given)),
         p.parity(

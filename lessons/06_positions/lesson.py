@@ -60,17 +60,18 @@ with torch.no_grad():
 
 # %%
 absolute = mine("absolute")
-table = absolute.sinusoidal(24, 16)
-print("100 · row 1 for d_model = 4:", (100 * absolute.sinusoidal(2, 4)[1]).round().int().tolist())
+row = absolute.SinusoidalPosition(2, 4).embed(torch.zeros(1, 1, 4), torch.tensor([[1]]))
+print("100 · the waves of place 1 for d_model = 4:", (100 * row[0, 0]).round().int().tolist())
+table = absolute.SinusoidalPosition(24, 16).embed(torch.zeros(1, 24, 16), torch.arange(24).unsqueeze(0))[0]
 print("24 places down, 16 columns across; light is -1, dark is 1")
 print(shades((table + 1).tolist(), [str(n) for n in range(24)]))
 
 # %% [markdown] tags=["exercise:absolute"]
 # ## Write it
 #
-# `sinusoidal(length, d_model)` and `LearnedPosition(context_length, d_model).embed(x, index)` in `absolute.py`. Note
-# the index: tokens do not always begin at place 0. While text is written, one token comes at a time, and it stands
-# behind all the others.
+# `SinusoidalPosition(context_length, d_model)` and `LearnedPosition(context_length, d_model)` in `absolute.py`, each
+# with `embed(x, index)`. Note the index: tokens do not always begin at place 0. While text is written, one token
+# comes at a time, and it stands behind all the others.
 
 # %% [markdown]
 # ## Turning instead of adding

@@ -6,13 +6,25 @@ from torch import Tensor, nn
 from firsthand.model import Position
 
 
-def sinusoidal(length: int, d_model: int) -> Tensor:
+def waves(length: int, d_model: int) -> Tensor:
     half = (d_model + 1) // 2
     angles = torch.outer(
         torch.arange(length), torch.exp(-torch.arange(half) * 2 / d_model * torch.log(torch.tensor(1e4)))
     )
     turning = torch.polar(torch.ones_like(angles), angles)
     return torch.stack((turning.imag, turning.real), -1).reshape(length, 2 * half)[:, :d_model]
+
+
+class SinusoidalPosition(Position):
+    table: Tensor
+
+    def __init__(self, context_length: int, d_model: int) -> None:
+        super().__init__()
+        self.context_length = context_length
+        self.register_buffer("table", waves(context_length, d_model), persistent=False)
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        return x + self.table[index].to(x.dtype)
 
 
 class LearnedPosition(Position):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from firsthand.model import Position
 
 
-def sinusoidal(length: int, d_model: int) -> Tensor:
+def waves(length: int, d_model: int) -> Tensor:
     table = torch.zeros(length, d_model)
     for n in range(length):
         for i in range(0, d_model, 2):
@@ -17,6 +17,20 @@ def sinusoidal(length: int, d_model: int) -> Tensor:
             if i + 1 < d_model:
                 table[n, i + 1] = math.cos(angle)
     return table
+
+
+class SinusoidalPosition(Position):
+    def __init__(self, context_length: int, d_model: int) -> None:
+        super().__init__()
+        self.context_length = context_length
+        self.waves = waves(context_length, d_model)
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        out = x.clone()
+        for b, row in enumerate(index.expand(x.shape[:2]).tolist()):
+            for t, place in enumerate(row):
+                out[b, t] += self.waves[place].to(x.dtype)
+        return out
 
 
 class LearnedPosition(Position):

@@ -7,10 +7,22 @@ from torch.nn import functional as F
 from firsthand.model import Position
 
 
-def sinusoidal(length: int, d_model: int) -> Tensor:
+def waves(length: int, d_model: int) -> Tensor:
     column = torch.arange(d_model)
     angles = torch.arange(length).unsqueeze(1) / 10000.0 ** ((column - column % 2) / d_model)
     return torch.sin(angles + column % 2 * torch.pi / 2)
+
+
+class SinusoidalPosition(Position):
+    table: Tensor
+
+    def __init__(self, context_length: int, d_model: int) -> None:
+        super().__init__()
+        self.context_length = context_length
+        self.register_buffer("table", waves(context_length, d_model), persistent=False)
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        return x + self.table[index].to(x.dtype)
 
 
 class LearnedPosition(Position):

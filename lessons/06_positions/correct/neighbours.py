@@ -6,13 +6,23 @@ from torch import Tensor, nn
 from firsthand.model import Position
 
 
-def sinusoidal(length: int, d_model: int) -> Tensor:
+def waves(length: int, d_model: int) -> Tensor:
     table = torch.zeros(length, d_model, dtype=torch.float64)
     place = torch.arange(length, dtype=torch.float64).view(-1, 1)
     speed = torch.pow(10000.0, -torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
     table[:, 0::2] = torch.sin(place * speed)
     table[:, 1::2] = torch.cos(place * speed[: d_model // 2])
     return table
+
+
+class SinusoidalPosition(Position):
+    def __init__(self, context_length: int, d_model: int) -> None:
+        super().__init__()
+        self.context_length, self.d_model = context_length, d_model
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        table = waves(self.context_length, self.d_model).to(x)
+        return table.index_select(0, index.reshape(-1)).reshape(*index.shape, -1).add(x)
 
 
 class LearnedPosition(Position):

@@ -5,13 +5,21 @@ from torch import Tensor
 from firsthand.model import Position
 
 
-def sinusoidal(length: int, d_model: int) -> Tensor:
-    """A table (length, d_model) of waves, one row for each place.
+class SinusoidalPosition(Position):
+    """A vector of waves for each place, which is made once and not learnt: no parameter.
 
-    Row n, column 2i: sin(n / 10000^(2i / d_model)); column 2i + 1: cos of the same angle. An odd d_model ends with a
-    sine that has no cosine beside it.
+    Place n, channel 2i: sin(n / 10000^(2i / d_model)); channel 2i + 1: cos of the same angle. An odd d_model ends with
+    a sine that has no cosine beside it.
     """
-    raise NotImplementedError
+
+    def __init__(self, context_length: int, d_model: int) -> None:
+        super().__init__()
+        self.context_length = context_length  # given: how many places there are
+        raise NotImplementedError
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        """x (batch, time, d_model) plus the waves of each token's place; index as below."""
+        raise NotImplementedError
 
 
 class LearnedPosition(Position):

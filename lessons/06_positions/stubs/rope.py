@@ -6,7 +6,7 @@ from firsthand.model import Position
 
 
 def frequencies(d_head: int, theta: float = 10000.0) -> Tensor:
-    """Radians that pair i of the channels turns from one place to the next: theta^(-2i / d_head), shape (d_head / 2,)."""
+    """Radians that pair i of the channels turns from one place to the next, theta^(-2i / d_head): (d_head / 2,)."""
     raise NotImplementedError
 
 

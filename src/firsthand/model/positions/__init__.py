@@ -6,19 +6,8 @@ from firsthand.model import Position
 from firsthand.model.positions.alibi import ALiBi
 from firsthand.model.positions.learned import LearnedPosition
 from firsthand.model.positions.none import NoPosition
-from firsthand.model.positions.rope import Rope, frequencies
-from firsthand.model.positions.sinusoidal import SinusoidalPosition, sinusoidal
-
-__all__ = [
-    "POSITIONS",
-    "ALiBi",
-    "LearnedPosition",
-    "NoPosition",
-    "Rope",
-    "SinusoidalPosition",
-    "frequencies",
-    "sinusoidal",
-]
+from firsthand.model.positions.rope import Rope
+from firsthand.model.positions.sinusoidal import SinusoidalPosition
 
 POSITIONS: dict[str, Callable[..., Position]] = {
     "learned": LearnedPosition,
