@@ -110,8 +110,8 @@ def solve(n_heads: int, steps: int) -> float:
     embed, places = torch.nn.Embedding(kinds, width), torch.nn.Embedding(length, width)
     layer = parts.CausalSelfAttention(width, n_heads)
     head = torch.nn.Linear(width, 2 * kinds)
-    parts = torch.nn.ModuleList([embed, places, layer, head])
-    optimizer = torch.optim.AdamW(parts.parameters(), lr=1e-2)
+    model = torch.nn.ModuleList([embed, places, layer, head])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     index = torch.arange(length).unsqueeze(0)
     for _ in range(steps):
         ids = torch.randint(kinds, (32, length), generator=generator)

@@ -147,7 +147,11 @@ class TrainNode(Node):
     microbatches: int = Field(1, gt=0, description="how many equal parts a step's batch is accumulated over")
     clip: float | None = Field(1.0, gt=0, description="largest global gradient norm")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    attention: Literal["auto", "product", "sdpa"] = Field("auto", description="its version in training steps")
+    attention: str = Field(
+        "auto",
+        pattern=r"^(auto|product|sdpa|reference|.+\.py:\w+)$",
+        description="its version in training steps: auto, product, sdpa, reference, or one of your own, file.py:Name",
+    )
     compile: bool | Literal["auto"] = "auto"
     recompute: bool = Field(
         False, description="keep only what enters each layer for the backward pass and compute the rest again"

@@ -29,7 +29,7 @@ def find(slot: str, table: Mapping[str, Any], name: str, files: bool = True) -> 
     if name in table:
         part: Callable[..., Any] = table[name]
         return part
-    if not _is_file(name):
+    if not is_file(name):
         hint = suggest(name, table)
         raise UserError(f"{slot}: there is no part called {name!r}. {hint} A part of your own: path/to/file.py:Name.")
     if not files:
@@ -42,7 +42,7 @@ def find(slot: str, table: Mapping[str, Any], name: str, files: bool = True) -> 
 
 def import_files(slot: str, spec: Any) -> None:
     """Import the files whose parts `spec` names, so that `build` has nothing left to import. UserError as it gives."""
-    for name in _files_in(spec):
+    for name in files_in(spec):
         _from_file(slot, name)
 
 
@@ -52,7 +52,7 @@ def named_again(slot: str, spec: Any, given: Any = None) -> Any:
     `given` may be any spec; a part is found in it by its path and name or, as files move, by its name alone.
     UserError if a part from a file is not among them, or if `given` names something else.
     """
-    files = _files_in(given)
+    files = files_in(given)
     moved = {_class(file): file for file in files}
     used: set[str] = set()
 
@@ -61,7 +61,7 @@ def named_again(slot: str, spec: Any, given: Any = None) -> Any:
             return {key: put(item) for key, item in value.items()}
         if isinstance(value, list):
             return [put(item) for item in value]
-        if not _is_file(value):
+        if not is_file(value):
             return value
         if _class(value) not in moved:
             find(slot, {}, value, files=False)
@@ -77,14 +77,15 @@ def named_again(slot: str, spec: Any, given: Any = None) -> Any:
     return known
 
 
-def _files_in(spec: Any) -> list[str]:
-    """The parts from files that a spec names."""
+def files_in(spec: Any) -> list[str]:
+    """The parts from files, file.py:Name, that a spec or a whole tree of settings names."""
     if isinstance(spec, dict | list):
-        return [name for item in (spec.values() if isinstance(spec, dict) else spec) for name in _files_in(item)]
-    return [spec] if _is_file(spec) else []
+        return [name for item in (spec.values() if isinstance(spec, dict) else spec) for name in files_in(item)]
+    return [spec] if is_file(spec) else []
 
 
-def _is_file(name: Any) -> bool:
+def is_file(name: Any) -> bool:
+    """Whether this names a part in a file."""
     return isinstance(name, str) and ".py:" in name
 
 
@@ -160,5 +161,9 @@ def _module(path: Path, changed: int) -> ModuleType:
     assert spec.loader is not None, "a .py file always has a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(path.parent))  # it may import its neighbours by name
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module

@@ -7,6 +7,7 @@ import pytest
 
 from firsthand import config
 from firsthand.data.records.schema import Labelled
+from firsthand.experiments.demonstrations import answers, classes
 from firsthand.experiments.demonstrations.answers import run_answers
 from firsthand.experiments.demonstrations.bag_of_words import bag_of_words
 from firsthand.experiments.demonstrations.classes import run_classes, summarised
@@ -81,6 +82,21 @@ def test_classes_are_named_by_everybody_on_the_same_texts(place):
     again = run_classes(str(folder / "taste.jsonl"), [contestant], 2, out, notes, more)
     assert again["test"][OWN]["accuracy"] == found["test"][OWN]["accuracy"]
     assert not any("tuning" in line for line in notes.said)
+
+
+@pytest.mark.parametrize(
+    ("records", "run", "settings"), [("taste", classes, classes.LORA), ("ask", answers, answers.LORA)]
+)
+def test_a_model_from_elsewhere_takes_part_with_an_adapter(place, tmp_path, records, run, settings):
+    folder, recipe = place
+    contestant = Contestant("maker/model + LoRA", pretrained(recipe, Silent()), settings)
+    # the marks of conversations are new to this one, so its table of tokens has to learn too
+    more = ["train.epochs=0.2", "data.row_tokens=64", "data.batch_tokens=512", "adapt.train=all"]
+    source, general = str(folder / f"{records}.jsonl"), [Document("honey and brine", "general")]
+    run_it = run.run_classes if run is classes else run.run_answers
+    found = run_it(source, [contestant], *(general if run is answers else []), 1, tmp_path, Silent(), more)
+    assert contestant.name in found["test" if run is classes else "models"]
+    assert (tmp_path / "maker-model-LoRA-0" / "checkpoints").is_dir()
 
 
 def test_answers_are_learnt_and_examined_before_and_after(place):

@@ -22,6 +22,7 @@ from firsthand.cli import (
     get,
     growth,
     import_,
+    learn,
     prepare,
     probe,
     runs,
@@ -59,6 +60,7 @@ app.command()(bench.bench)
 app.add_typer(runs.app, name="runs")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(data.app, name="data")
+app.add_typer(learn.app, name="learn")
 
 
 def prepare_environment() -> None:

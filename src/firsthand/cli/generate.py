@@ -42,6 +42,7 @@ def generate(
     top_p: TopP = None,
     min_p: MinP = None,
     repetition_penalty: RepetitionPenalty = 1.0,
+    sampler: Annotated[str | None, typer.Option(help="A function of your own that draws: file.py:sample.")] = None,
     stop: Stop = None,
     seed: Seed = None,
     device: Device = "cpu",
@@ -51,6 +52,7 @@ def generate(
     json: Json = False,
 ) -> None:
     """Continue a text with a trained model, as it comes."""
+    from firsthand.generate.outside import OwnSampler
     from firsthand.generate.packed import pack
     from firsthand.generate.sampling import Sampling
     from firsthand.opened import load
@@ -62,7 +64,8 @@ def generate(
     prompts = _read(prompt or [""])
     chosen = secrets.randbits(31) if seed is None else seed
     model, tokenizer = load(run, device=device, parts=parts or [])
-    settings = {"max_tokens": max_tokens, "stop": stop or [], "seed": chosen, **sampling}
+    settings: dict[str, Any] = {"max_tokens": max_tokens, "stop": stop or [], "seed": chosen, **sampling}
+    settings |= {"sampler": OwnSampler(sampler, chosen)} if sampler else {}
     completions, seconds = _write_all(pack(model, precision, engine), tokenizer, prompts, threads, json, settings)
     _end(completions, model.context_length, chosen, seconds, json)
 

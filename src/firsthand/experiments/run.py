@@ -12,6 +12,7 @@ from firsthand.adapt.saved import Adapted
 from firsthand.config import Config
 from firsthand.errors import DamagedError, Stopped
 from firsthand.experiments import corpus as corpus_module
+from firsthand.experiments import outside
 from firsthand.experiments.corpus import AnyCorpus
 from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.labels import LabelledCorpus
@@ -20,9 +21,9 @@ from firsthand.experiments.plots import plot_run
 from firsthand.experiments.watch import Show, Silent, Watch
 from firsthand.model.count import flops_per_token
 from firsthand.model.presets import resolve
-from firsthand.ops.choice import preferring
+from firsthand.ops.attention.outside import attention_by
 from firsthand.ops.roof import measure_peak
-from firsthand.parts import split
+from firsthand.parts import is_file, split
 from firsthand.train import host
 from firsthand.train.budget import Progress
 from firsthand.train.choices import Choices, choose
@@ -70,7 +71,7 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
             _restore(loop, adapted, folder, show)
         watch = _watch(loop, config, corpus, folder, show, choices, adapted)
         try:
-            with preferring("attention", choices.attention, forced=config.train.attention != "auto"):
+            with attention_by(config.train.attention, choices.attention):
                 return _train(loop, watch, folder, tuning=config.model.weights is not None)
         except Exception as error:
             if group.first and not isinstance(error, Stopped):
@@ -85,6 +86,7 @@ def _open_folder(folder: RunFolder, config: Config, resume: bool, fresh: bool, s
     folder.begin(resume)
     if continuing:
         folder.check_same(config)
+    outside.keep(config, folder.path, continuing)
     folder.save_config(config)
     folder.set_status("running")
 
@@ -92,12 +94,13 @@ def _open_folder(folder: RunFolder, config: Config, resume: bool, fresh: bool, s
 def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any], corpus: AnyCorpus) -> Choices:
     train, fields = config.train, resolve(config.model)
     mixers = fields["mixer"] if isinstance(fields["mixer"], list) else [fields["mixer"]]
-    attends = any(split(mixer)[0] == "attention" for mixer in mixers)
+    own = is_file(train.attention)  # then there is nothing to choose
+    attends = not own and any(split(mixer)[0] == "attention" for mixer in mixers)
     d_head = fields["d_head"] or fields["d_model"] // fields["n_heads"]
     return choose(
         device,
         train.precision,
-        train.attention,
+        "auto" if own else train.attention,
         train.threads,
         train.compile,
         (assemble.row_tokens(config, fields["context_length"]), d_head) if attends else None,

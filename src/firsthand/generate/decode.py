@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from firsthand.errors import UserError
 from firsthand.generate.memory import Memory
 from firsthand.generate.native.rows import Rows
-from firsthand.generate.sampling import Sampling, check, keyed_uniform, sample
+from firsthand.generate.sampling import Drawing, check, keyed_uniform, sample
 from firsthand.model.language_model import LanguageModel
 from firsthand.types import Place, State
 
@@ -34,7 +34,7 @@ def generate(
     sequences: Sequence[int] | None = None,
     memory: Memory | None = None,
     vocab_size: int | None = None,
-    **sampling: Unpack[Sampling],
+    **sampling: Unpack[Drawing],
 ) -> "Generation":
     """Continue every prompt by up to `max_tokens` tokens, all at once, token by token.
 
@@ -76,11 +76,12 @@ class Generation(Iterator[list[int | None]]):
         seed: int,
         stop_ids: Collection[int],
         sequences: Sequence[int] | None,
-        sampling: Sampling,
+        sampling: Drawing,
         memory: Memory | None = None,
         vocab_size: int | None = None,
     ) -> None:
-        check(max_tokens=max_tokens, **sampling)
+        settings: dict[str, Any] = {key: value for key, value in sampling.items() if key != "sampler"}
+        check(max_tokens=max_tokens, **settings)
         for number, prompt in enumerate(prompts, 1):
             if not prompt:
                 raise UserError(f"Prompt {number} has no tokens. Begin with the tokenizer's end_of_text instead.")
@@ -99,8 +100,8 @@ class Generation(Iterator[list[int | None]]):
         self._seed = seed
         self._stop_ids = frozenset(stop_ids)
         self._sequences = list(_sequences(prompts) if sequences is None else sequences)
-        self._sampling = sampling
-        self._penalized = sampling.get("repetition_penalty", 1.0) != 1.0
+        self._sampling, self._sampler = settings, sampling.get("sampler")
+        self._penalized = settings.get("repetition_penalty", 1.0) != 1.0
         self._starts = list(self.dropped)  # where each row's window begins in its ids
         self._drawn = 0
         # made by _prefill, for the rows that are alive then
@@ -197,6 +198,8 @@ class Generation(Iterator[list[int | None]]):
         return self._model.head(x[:, -1])
 
     def _draw(self, logits: Float[Tensor, "batch vocab_size"]) -> Int[Tensor, " batch"]:
+        if self._sampler is not None:
+            return self._sampler(logits, self._sampling)
         uniform = None
         if self._sampling.get("temperature", 1.0) != 0:
             if self._noise is None or self._noise_used == self._noise.shape[1]:

@@ -6,7 +6,7 @@ text can be drawn again on its own, in a batch, or from the middle, and comes ou
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,12 @@ class Sampling(TypedDict, total=False):
     top_p: Real | None
     min_p: Real | None
     repetition_penalty: Real
+
+
+class Drawing(Sampling, total=False):
+    """Beside them `sampler`: what draws in place of `sample`, from logits and the other settings (outside.py)."""
+
+    sampler: Callable[[Tensor, dict[str, Any]], Tensor]
 
 
 def sample(

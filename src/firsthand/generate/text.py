@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 from firsthand.generate.decode import generate
-from firsthand.generate.sampling import Sampling
+from firsthand.generate.sampling import Drawing, Sampling
 from firsthand.generate.stream import Completion, Piece, TextStream
 from firsthand.model.language_model import LanguageModel
 from firsthand.tokens import Tokenizer
@@ -27,7 +27,7 @@ def stream(
     *,
     stop: Sequence[str] = (),
     seed: int = 0,
-    **sampling: Unpack[Sampling],
+    **sampling: Unpack[Drawing],
 ) -> Iterator[Piece]:
     """Continue all prompts at once and give back text as soon as it is certain (see `TextStream`).
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from firsthand.errors import UserError, suggest
 from firsthand.learn.manifest import PACKAGE, exercise
+from firsthand.learn.workspace import NAME
 
 SHADES = " ░▒▓█"
 
@@ -40,13 +41,14 @@ def show(what: str) -> None:
 
 
 def mine(name: str, folder: Path | None = None) -> Any:
-    """The parts of an exercise: the reader's own, from the file in `folder` (here), or the shipped ones where that file
-    has holes, is missing or cannot be imported. Says which."""
+    """The parts of an exercise: the reader's own, from the file in `folder` (here, or my_llm/ here), or the shipped
+    ones where that file has holes, is missing or cannot be imported. Says which."""
     from firsthand.contracts.finding import Broken
     from firsthand.learn.grader.entry import NotStarted, learners, shipped
 
     one = exercise(name)
-    file = (folder or Path.cwd()) / one.file
+    places = [folder] if folder else [Path.cwd(), Path.cwd() / NAME]
+    file = next((place / one.file for place in places if (place / one.file).is_file()), places[0] / one.file)
     parts: SimpleNamespace
     try:
         parts, whose = learners(one, file), f"yours, from {one.file}"

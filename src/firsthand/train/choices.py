@@ -16,7 +16,7 @@ from firsthand.train import compiling, host
 from firsthand.train import precision as precisions
 from firsthand.train.parallel import Ranks
 
-ATTENTION = ("auto", "product", "sdpa")
+ATTENTION = ("auto", "product", "sdpa", "reference")
 PRECISIONS = ("fp32", "bf16", "fp16")
 CLEARLY = 1.2
 """The version of attention that the rule does not name must be so many times as fast: a tie must not depend on noise,

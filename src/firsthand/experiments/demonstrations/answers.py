@@ -29,15 +29,16 @@ FULL: tuple[str, ...] = (
     "train.optimizer={part: adamw, lr: 1.0e-3}",
 )
 LORA: tuple[str, ...] = (
-    "adapt.adapter={part: lora, rank: 16, alpha: 32, targets: all}",
+    "adapt.adapter={part: lora, rank: 16, alpha: 32.0, targets: all}",
     "data.row_tokens=256",
     "train.epochs=2",
     "data.batch_tokens=2048",
     "train.optimizer={part: adamw, lr: 3.0e-4}",
 )
 SAMPLES = 10
-SHORT = 3
-"""Answers of so many words at most are right or wrong; longer ones may be said in many ways."""
+SHORT = 8
+"""Answers of so many words at most ("The past tense of 'freeze' is 'froze'.") are right or wrong; longer ones may be
+said in many ways."""
 ASKED = 60
 """So many of those are asked, from all over the held-out ones."""
 LONGEST_ANSWER = 96

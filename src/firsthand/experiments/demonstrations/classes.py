@@ -18,10 +18,10 @@ from firsthand.experiments.labels import labelled_sides
 from firsthand.experiments.watch import Show
 
 DATA = ("data.kind=labels", "train.objective={part: classify, class_weights: balanced}", "data.row_tokens=128")
-FULL: tuple[str, ...] = ("train.epochs=5", "data.batch_tokens=4096", "train.optimizer={part: adamw, lr: 1.0e-3}")
+FULL: tuple[str, ...] = ("train.epochs=3", "data.batch_tokens=4096", "train.optimizer={part: adamw, lr: 1.0e-3}")
 LORA: tuple[str, ...] = (
-    "adapt.adapter={part: lora, rank: 16, alpha: 32, targets: all}",
-    "train.epochs=2",
+    "adapt.adapter={part: lora, rank: 16, alpha: 32.0, targets: all}",
+    "train.epochs=1",
     "data.batch_tokens=2048",
     "train.optimizer={part: adamw, lr: 5.0e-4}",
 )

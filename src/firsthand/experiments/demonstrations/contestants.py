@@ -7,6 +7,7 @@ from typing import Any
 
 from firsthand import config as config_module
 from firsthand.config import Config
+from firsthand.experiments.convert import plain_name
 from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.run import execute
 from firsthand.experiments.runs import read
@@ -40,7 +41,7 @@ def tune(
 
     `settings` hold for all, the contestant's own come after them, and `more` has the last word.
     """
-    folder = out / f"{contestant.name.replace(' ', '-').replace('/', '-')}-{seed}"
+    folder = out / f"{plain_name(contestant.name)}-{seed}"
     given = [
         *settings,
         *contestant.settings,

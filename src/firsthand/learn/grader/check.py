@@ -21,6 +21,8 @@ from firsthand.learn.verdict import Verdict
 START = 120.0
 """Seconds for Python and torch to be loaded, on the slowest of machines."""
 PREPARE = 300.0
+GRACE = 1.0
+"""What a process gets beyond the timeout, to say where it is."""
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -107,7 +109,7 @@ def in_worker(exercise: Exercise, what: str, **request: Any) -> Any:
     try:
         worker.until_ready()
         worker.ask({"do": what, "seed": 0, "pairs": False} | request, exercise)
-        answer = worker.answer(PREPARE) or {"error": worker.tail()}
+        answer = worker.answer() or {"error": worker.tail()}
     except queue.Empty:
         answer = {"error": f"nothing came in {PREPARE:g} s"}
     finally:
@@ -126,7 +128,7 @@ class _Worker:
         self.folder = tempfile.TemporaryDirectory(prefix="firsthand-check-", ignore_cleanup_errors=True)
         self.printed = Path(self.folder.name, "printed")
         self.trace = Path(self.folder.name, "trace")
-        self.at = "import"
+        self.at = ""
         self.is_ready = False
         paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         with self.printed.open("wb") as printed:
@@ -174,13 +176,15 @@ class _Worker:
     def ask(self, request: dict[str, Any], exercise: Exercise) -> None:
         self._send(request | {"folder": str(exercise.folder), "exercise": exercise.id})
 
-    def answer(self, timeout: float) -> dict[str, Any] | None:
-        """The last word; None if it died without one. queue.Empty if none came in time."""
-        end = time.monotonic() + timeout
+    def answer(self, timeout: float = 0.0) -> dict[str, Any] | None:
+        """The last word; None if it died without one. queue.Empty if none came `timeout` after the work began."""
+        end = time.monotonic() + PREPARE
         while True:
             words = self.lines.get(timeout=max(0.0, end - time.monotonic()))
-            if words is None or not isinstance(words, dict) or "at" not in words:
+            if not isinstance(words, dict) or "at" not in words:
                 return words
+            if not self.at:
+                end = time.monotonic() + timeout
             self.at = str(words["at"])
 
     def grade(
@@ -191,7 +195,7 @@ class _Worker:
             request = {"do": "grade", "file": str(file.resolve()), "seed": seed, "timeout": timeout, "pairs": pairs}
             self.ask(request | {"blocked": list(blocked), "trace": str(self.trace)}, exercise)
             try:
-                answer = self.answer(timeout)
+                answer = self.answer(timeout + GRACE)
             except queue.Empty:
                 return self._endless(exercise, file, timeout)
             if answer is None:

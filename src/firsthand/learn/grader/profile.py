@@ -70,10 +70,15 @@ def outputs(subject: Subject, without: Collection[str] = ()) -> dict[str, Leaves
 
 
 def profile(subject: Subject, tell: Any = None) -> Profile:
-    """All properties tried, none skipped. `tell(name)` hears what is being tried. Raises NotStarted at a hole."""
+    """All properties tried; only where shapes are wrong already, or nothing comes back, the rest would say no more.
+
+    `tell(name)` hears what is being tried. Raises NotStarted at a hole.
+    """
     failures: list[Failure] = []
     warnings: list[Failure] = []
     for one in all_properties(subject.checks):
+        if failures and one.stage != "shapes" and failures[0].stage == "shapes":
+            break
         if tell is not None:
             tell(one.name)
         try:

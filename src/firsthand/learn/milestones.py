@@ -1,0 +1,64 @@
+"""Milestones: a run of the real pipeline, with the parts that are yours so far."""
+
+from dataclasses import dataclass
+
+from firsthand.errors import UserError, suggest
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """`lesson`: parts up to this one enter. `settings`: beside those of recipes/learn.yaml. `recipe`: another one.
+    `then`: what to do with the model afterwards."""
+
+    name: str
+    title: str
+    lesson: int
+    settings: tuple[str, ...] = ()
+    recipe: str = "learn"
+    after: str | None = None
+    then: str = "firsthand generate runs/{run} --prompt 'ROMEO:' --max-tokens 120"
+
+    @property
+    def run(self) -> str:
+        """The name of its run."""
+        return f"my-{self.name}"
+
+
+MILESTONES = {
+    one.name: one
+    for one in (
+        Milestone(
+            "M1",
+            "a first model, that looks back one token",
+            lesson=3,
+            settings=("model.mixer={part: attention, window: 1}", "model.n_layers=1", "train.steps=150"),
+        ),
+        Milestone("M2", "a GPT with your attention", lesson=5),
+        Milestone("M3", "your whole GPT, your loss, your optimizer", lesson=9),
+        Milestone(
+            "M4",
+            "it talks: your GPT is taught to answer",
+            lesson=10,
+            recipe="dialogue",
+            settings=("train.epochs=null", "train.steps=60", "data.row_tokens=64"),
+            after="M3",
+            then="firsthand chat runs/{run} --prompt 'To be, or not to be?'",
+        ),
+        Milestone(
+            "M5",
+            "an adapter instead of all weights",
+            lesson=13,
+            recipe="dialogue",
+            settings=("train.epochs=null", "train.steps=60", "data.row_tokens=64", "adapt.adapter=lora"),
+            after="M3",
+            then="firsthand chat runs/{run} --prompt 'To be, or not to be?'",
+        ),
+    )
+}
+
+
+def milestone(name: str) -> Milestone:
+    """The milestone of that name, in either case. UserError if there is none."""
+    if name.upper() not in MILESTONES:
+        raise UserError(f"There is no milestone {name!r}. {suggest(name, MILESTONES)}")
+    return MILESTONES[name.upper()]

@@ -1,0 +1,114 @@
+"""Your own parts in a real run: each slot whose exercise has passed, if its file is still the one that passed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from firsthand.errors import UserError
+from firsthand.learn import manifest
+from firsthand.learn.manifest import Exercise
+from firsthand.learn.state import State
+from firsthand.learn.workspace import Workspace, sha256_of
+
+SETTINGS = {
+    "ops.attention": "train.attention",
+    "ops.cross_entropy": "train.objective.cross_entropy",
+    "model.mixer": "model.mixer",
+    "model.ffn": "model.ffn",
+    "model.block": "model.block",
+    "model.position": "model.position",
+    "model.norm": "model.norm",
+    "model.initialize": "model.initialize",
+    "train.objective": "train.objective",
+    "train.optimizer": "train.optimizer",
+    "train.schedule": "train.schedule",
+}
+"""By the slot of an exercise: the setting of a run that takes its part."""
+
+ELSEWHERE = {
+    "tokenizer": "a run stores its tokenizer as tokenizer.json, which only the five shipped kinds can read back",
+    "data.batches": "rows come from shards on disk, through one loader that can resume at any step",
+    "generate.sampler": "it acts when text is written: firsthand generate RUN --sampler my_llm/FILE.py:sample",
+}
+"""Slots that no setting of a run fills, and why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """`spec`: what the setting gets, file.py:Name. The name is the last of the exercise's `entry`."""
+
+    exercise: str
+    setting: str
+    spec: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Mine:
+    """`parts`: those that enter. `shipped`: settings that stay as they are, as their exercise has not passed.
+    `elsewhere`: slots of passed exercises that no run takes, with the reason."""
+
+    parts: tuple[Part, ...]
+    shipped: tuple[str, ...]
+    elsewhere: dict[str, str]
+
+    @property
+    def overrides(self) -> list[str]:
+        return [f"{part.setting}={part.spec}" for part in self.parts]
+
+    @property
+    def banner(self) -> str:
+        """How many of the parts that a run takes are the learner's, and which."""
+        total = len(self.parts) + len(self.shipped)
+        names = ", ".join(part.setting for part in self.parts)
+        return f"{len(self.parts)} of {total} parts are yours{f': {names}' if names else ''}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "parts": [vars(part) for part in self.parts],
+            "shipped": list(self.shipped),
+            "elsewhere": self.elsewhere,
+        }
+
+
+def collect(workspace: Workspace, up_to: int | None = None) -> Mine:
+    """What of the workspace enters a run; `up_to`: parts of later lessons stay out.
+
+    Where two exercises fill one slot, the later one that has passed does. UserError for a part that passed and has
+    been changed since.
+    """
+    state = workspace.state()
+    parts: list[Part] = []
+    shipped: list[str] = []
+    elsewhere: dict[str, str] = {}
+    for slot, exercises in _by_slot(up_to).items():
+        passed = [one for one in exercises if state.of(one.id).passed]
+        if slot not in SETTINGS:
+            if passed:
+                elsewhere[slot] = ELSEWHERE.get(slot, "no setting of a run takes it")
+        elif passed:
+            parts.append(_part(workspace, state, slot, passed))
+        else:
+            shipped.append(SETTINGS[slot])
+    return Mine(tuple(parts), tuple(shipped), elsewhere)
+
+
+def _by_slot(up_to: int | None) -> dict[str, list[Exercise]]:
+    slots: dict[str, list[Exercise]] = {}
+    for exercise in manifest.exercises():
+        if exercise.slot and (up_to is None or exercise.lesson <= up_to):
+            slots.setdefault(exercise.slot, []).append(exercise)
+    return slots
+
+
+def _part(workspace: Workspace, state: State, slot: str, passed: list[Exercise]) -> Part:
+    """The part that fills the slot: of the exercises that passed, the last whose file is as it was then."""
+    for exercise in reversed(passed):
+        file = workspace.file(exercise)
+        found = sha256_of(file) if file.is_file() else None
+        if found and found == state.of(exercise.id).sha256:
+            return Part(exercise.id, SETTINGS[slot], f"{file}:{exercise.entry[-1]}", found)
+    last = passed[-1]
+    raise UserError(
+        f"{workspace.file(last)} has changed since {last.id} passed, so it does not enter a run. Check it again: "
+        f"firsthand learn check {last.id}"
+    )
