@@ -3,6 +3,7 @@
 import torch
 
 from firsthand.contracts.finding import Broken
+from firsthand.errors import UserError
 from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property
 
@@ -159,6 +160,17 @@ ABSOLUTE = Checks(
             "x + rows of the table, and nothing else done to x.",
             axis="time",
         ),
+        *(
+            p.refuses(
+                name,
+                lambda parts, part=part: getattr(parts, part)(4, 6).embed(torch.zeros(1, 1, 6), torch.tensor([[4]])),
+                (UserError,),
+                f"{part} does not refuse a token at place 4 of a context of 4 with a UserError.",
+                "A wrong row, silently, is worse than an error; and the error should tell the user what to do.",
+                "Look rows up by rows(self.table, index), in firsthand.model.positions.tables.",
+            )
+            for name, part in (("waves_end", "SinusoidalPosition"), ("table_ends", "LearnedPosition"))
+        ),
         p.isolation("x", "batch", "out.embedded"),
         p.isolation("x", "time", "out.embedded", name="time_isolation"),
         p.parameter_gradients(
@@ -308,6 +320,14 @@ ROPE = Checks(
             axis="heads",
         ),
         Property("by_distance", by_distance),
+        p.by_hand(
+            "type_kept",
+            lambda parts: str(parts.Rope(6).rotate(torch.ones(1, 2, 3, 6).bfloat16(), torch.arange(3)[None]).dtype),
+            "torch.bfloat16",
+            "The type of what comes back for heads in bfloat16",
+            "Models are trained in bfloat16, and queries must meet keys and values of their type.",
+            "Angles in float32 or better, and at the end .to(heads.dtype).",
+        ),
         p.isolation("heads", "batch", "out.rotated"),
         p.isolation("heads", "heads", "out.rotated"),
         p.isolation("heads", "time", "out.rotated", name="time_isolation"),

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from firsthand.model import Position
+from firsthand.model.positions.tables import rows
 
 
 def waves(length: int, d_model: int) -> Tensor:
@@ -24,7 +25,7 @@ class SinusoidalPosition(Position):
         self.register_buffer("table", waves(context_length, d_model), persistent=False)
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
-        return x + self.table[index].to(x.dtype)
+        return x + rows(self.table, index).to(x.dtype)
 
 
 class LearnedPosition(Position):
@@ -35,7 +36,7 @@ class LearnedPosition(Position):
         nn.init.normal_(self.table, std=0.02)
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
-        return x + self.table[index]
+        return x + rows(self.table, index)
 
 
 def frequencies(d_head: int, theta: float = 10000.0) -> Tensor:
@@ -49,6 +50,6 @@ class Rope(Position):
 
     def rotate(self, heads: Tensor, index: Tensor) -> Tensor:
         angles = index[:, None, :, None] * frequencies(heads.shape[-1], self.theta)
-        pairs = torch.view_as_complex(heads.reshape(*heads.shape[:-1], -1, 2))
+        pairs = torch.view_as_complex(heads.double().reshape(*heads.shape[:-1], heads.shape[-1] // 2, 2))
         turned = pairs * torch.polar(torch.ones_like(angles), angles).to(pairs.dtype)
-        return torch.view_as_real(turned).flatten(-2)
+        return torch.view_as_real(turned).flatten(-2).to(heads.dtype)

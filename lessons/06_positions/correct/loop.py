@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from firsthand.errors import UserError
 from firsthand.model import Position
 
 
@@ -19,6 +20,12 @@ def waves(length: int, d_model: int) -> Tensor:
     return table
 
 
+def checked(index: Tensor, length: int) -> Tensor:
+    if int(index.max()) >= length:
+        raise UserError(f"The context holds {length} tokens. Give shorter input.")
+    return index
+
+
 class SinusoidalPosition(Position):
     def __init__(self, context_length: int, d_model: int) -> None:
         super().__init__()
@@ -27,7 +34,7 @@ class SinusoidalPosition(Position):
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
         out = x.clone()
-        for b, row in enumerate(index.expand(x.shape[:2]).tolist()):
+        for b, row in enumerate(checked(index, self.context_length).expand(x.shape[:2]).tolist()):
             for t, place in enumerate(row):
                 out[b, t] += self.waves[place].to(x.dtype)
         return out
@@ -40,7 +47,7 @@ class LearnedPosition(Position):
         self.table = nn.Parameter(0.02 * torch.randn(context_length, d_model))
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
-        index = index.expand(x.shape[:2])
+        index = checked(index, self.context_length).expand(x.shape[:2])
         rows = [torch.stack([x[b, t] + self.table[int(index[b, t])] for t in range(x.shape[1])]) for b in range(len(x))]
         return torch.stack(rows)
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from firsthand.errors import UserError
 from firsthand.model import Position
 
 
@@ -15,6 +16,12 @@ def waves(length: int, d_model: int) -> Tensor:
     return table
 
 
+def checked(index: Tensor, length: int) -> Tensor:
+    if int(index.max()) >= length:
+        raise UserError(f"The context holds {length} tokens. Give shorter input.")
+    return index
+
+
 class SinusoidalPosition(Position):
     def __init__(self, context_length: int, d_model: int) -> None:
         super().__init__()
@@ -22,7 +29,7 @@ class SinusoidalPosition(Position):
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
         table = waves(self.context_length, self.d_model).to(x)
-        return table.index_select(0, index.reshape(-1)).reshape(*index.shape, -1).add(x)
+        return table.index_select(0, checked(index, self.context_length).reshape(-1)).reshape(*index.shape, -1).add(x)
 
 
 class LearnedPosition(Position):
@@ -32,7 +39,7 @@ class LearnedPosition(Position):
         self.table = nn.Parameter(torch.randn((context_length, d_model)).mul(0.02))
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
-        rows = self.table.index_select(0, index.reshape(-1)).reshape(*index.shape, -1)
+        rows = self.table.index_select(0, checked(index, self.context_length).reshape(-1)).reshape(*index.shape, -1)
         return x.add(rows)
 
 

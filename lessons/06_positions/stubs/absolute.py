@@ -1,4 +1,8 @@
-"""Absolute positions: every place has a vector, which is added to the token's."""
+"""Absolute positions: every place has a vector, which is added to the token's.
+
+rows(table, index) in firsthand.model.positions.tables is table[index], and beyond the end of the table a UserError that
+says how long the context is.
+"""
 
 from torch import Tensor
 
@@ -18,7 +22,7 @@ class SinusoidalPosition(Position):
         raise NotImplementedError
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
-        """x (batch, time, d_model) plus the waves of each token's place; index as below."""
+        """x (batch, time, d_model) plus the waves of each token's place; index as below. UserError beyond the table."""
         raise NotImplementedError
 
 
@@ -37,5 +41,6 @@ class LearnedPosition(Position):
         """x (batch, time, d_model) plus the vector of each token's place.
 
         index (rows, time), int64: where each token stands, from 0 on; rows is batch, or 1 if it is the same for all.
+        UserError, which names context_length, if a token stands beyond the table.
         """
         raise NotImplementedError

@@ -18,7 +18,7 @@ class Rope(Position):
         raise NotImplementedError
 
     def rotate(self, heads: Tensor, index: Tensor) -> Tensor:
-        """heads (batch, n_heads, time, d_head), queries or keys, to the same shape.
+        """heads (batch, n_heads, time, d_head), queries or keys, to the same shape and dtype.
 
         index (rows, time), int64: where each token stands; rows is batch, or 1 if it is the same for all.
         A pair (a, b) becomes (a cos - b sin, a sin + b cos). Compute angles in float32 or better.
