@@ -24,7 +24,7 @@ def run(*arguments: object) -> int:
 def test_it_prints_a_table_and_what_to_do_next(corpus, capsys):
     assert run(corpus, "--out", corpus / "out", "--test", "0.2") == 0
     output = capsys.readouterr()
-    for words in ("clean: lines", "duplicates: exact", "train:", "validation:", "test:", "data.source="):
+    for words in ("clean: normalize", "duplicates: exact", "train:", "validation:", "test:", "data.source="):
         assert words in output.out
     assert output.err == ""
     assert is_prepared(corpus / "out")

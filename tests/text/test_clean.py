@@ -49,6 +49,8 @@ def test_after_the_usual_steps_text_is_printable(text):
         ("lines", "a\r\nb\rc\x0cd\u2028e\x85f\x0b", "a\nb\nc\nd\ne\nf\n"),
         ("control", "\ufeffa\x00b\x1b[1mc\u202ed\ud83de\xadf", "ab[1mcdef"),
         ("control", "tab\tand\nline stay, می‌خواهم too", "tab\tand\nline stay, می‌خواهم too"),
+        ("normalize", "\ufeffe\r\n", "e\n"),
+        ("normalize", "e\x00\u0301", "é"),
         ("spaces", "\n\na\xa0b\u3000c\n \t \n\n\n\nd\n", "a b c\n\n\nd\n"),
         ("spaces", "  indented  \n", "  indented  \n"),
         ("trailing", "a  \nb\t\n", "a\nb\n"),

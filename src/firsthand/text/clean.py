@@ -42,6 +42,12 @@ def control(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
+def normalize(text: str) -> str:
+    """One spelling for one text: `lines`, `control`, and `unicode` last, for a letter and its accent may have had
+    an invisible character between them."""
+    return unicode(control(lines(text)))
+
+
 def spaces(text: str) -> str:
     """Blanks of all widths are the space; lines of blanks are empty; at most two empty lines stand together."""
     if not text.isascii():
@@ -68,6 +74,7 @@ def trailing(text: str) -> str:
 
 
 CLEANERS: dict[str, Callable[[str], str]] = {
+    "normalize": normalize,
     "unicode": unicode,
     "lines": lines,
     "control": control,
@@ -77,4 +84,4 @@ CLEANERS: dict[str, Callable[[str], str]] = {
     "plays": printed_play,
 }
 
-STANDARD: list[str] = ["unicode", "lines", "control", "spaces", "boilerplate"]
+STANDARD: list[str] = ["normalize", "spaces", "boilerplate"]

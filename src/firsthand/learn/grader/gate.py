@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,7 +69,7 @@ def alternatives(exercise: Exercise) -> list[Path]:
     found = []
     for path in sorted((exercise.folder / "correct").glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if all(f"def {name}(" in text or f"class {name}(" in text for name in exercise.entry):
+        if all(re.search(rf"^(?:def|class) {name}\b", text, re.MULTILINE) for name in exercise.entry):
             found.append(path)
     return found
 
