@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from firsthand.evaluate.report import accuracy, calibration, confusion, macro_f1, per_class
+from firsthand.evaluate.report import accuracy, calibration, confusion, f1, macro_f1, per_class
 
 
 def label_map(labels: Iterable[str]) -> dict[str, int]:
@@ -42,4 +42,6 @@ def report(
             {"confidence": sure, "accuracy": right, "rows": count} for sure, right, count in points if count
         ],
     }
-    return found | ({"positive": positive, "positive_f1": scores[positive]} if positive else {})
+    if positive is None:
+        return found
+    return found | {"positive": positive, "positive_f1": f1(logits, labels, list(names).index(positive))}

@@ -2,23 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from firsthand.errors import UserError
 from firsthand.model.language_model import LanguageModel
 from firsthand.train.budget import Budget, Progress
-from firsthand.train.clip import clip_by_norm
 from firsthand.train.objectives import Objective
 from firsthand.train.optimizers.groups import set_rate
 from firsthand.train.parallel import GradientSum, Ranks
 from firsthand.train.precision import LossScale, compute_in
 from firsthand.train.randomness import seed_microbatch
 from firsthand.train.schedules import Schedule
+from firsthand.train.step import train_step
 from firsthand.types import Batch
 
 
@@ -80,21 +80,12 @@ class Loop:
         while self.budget.fraction(self.progress) < 1:
             microbatches = self.batches.batch(self.progress.steps)
             lr = set_rate(self.optimizer, self.schedule(self._middle(microbatches)))
-            self.model.train()
-            total, count, seen = self._accumulate(microbatches)
-            elapsed = time.perf_counter() - started
-            shares = self.ranks.gather([total, count, float(seen), float(self.stop()), elapsed])
-            loss_sum, targets, tokens, stop, _ = (sum(column) for column in zip(*shares, strict=True))
-            factor = 1 / (self.scale.scale * max(targets, 1.0))
-            norm = clip_by_norm(self.model.parameters(), factor, self.clip)
-            finite = bool(norm < float("inf") and abs(loss_sum) < float("inf"))
-            if finite:
-                self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            loss, norm, shares = self._step(microbatches, started)
+            finite = bool(norm < float("inf") and abs(loss) < float("inf"))
             self.scale.update(finite)
             skipped = 0 if finite else skipped + 1
+            tokens, stop = sum(row[2] for row in shares), sum(row[3] for row in shares)
             self.progress = self._after(int(tokens), seconds=max(row[-1] for row in shares))
-            loss = loss_sum / max(targets, 1.0)
             yield Step(self.progress, self.budget.fraction(self.progress), loss, norm, lr, not finite, stop > 0)
             if skipped >= self.patience:
                 raise UserError(
@@ -118,23 +109,30 @@ class Loop:
         after = self._after(tokens, self.progress.seconds)
         return (self.budget.fraction(self.progress) + self.budget.fraction(after)) / 2
 
-    def _accumulate(self, microbatches: list[Batch]) -> tuple[float, float, int]:
-        """Gradients of the *sum* of the loss over all microbatches; returns that sum, its count and the tokens seen."""
-        total, count, seen = 0.0, 0.0, 0
+    def _step(self, microbatches: list[Batch], started: float) -> tuple[float, float, list[list[float]]]:
+        """`train_step`, with this run's precision, seeds and ranks; and what the ranks told each other: of each the
+        loss's sum and count, tokens, whether to stop, and seconds since it `started`."""
         first = self.ranks.rank * len(microbatches)
-        for number, batch in enumerate(microbatches):
-            seed_microbatch(self.seed, self.progress.steps, first + number)
-            with compute_in(self.precision, self.device):
-                loss = self._loss(self.model, batch)
-            if number == len(microbatches) - 1:
-                with self.gradients:
-                    self._backward(loss.value)
-            else:
-                self._backward(loss.value)
-            total += float(loss.value.detach())
-            count += float(loss.count)
-            seen += batch.inputs.numel()
-        return total, count, seen
+        shares: list[list[float]] = []
 
-    def _backward(self, value: Tensor) -> None:
-        (value * self.scale.scale).backward()  # type: ignore[no-untyped-call]
+        def forward(number: int) -> AbstractContextManager[object]:
+            seed_microbatch(self.seed, self.progress.steps, first + number)
+            return compute_in(self.precision, self.device)
+
+        def add_up(total: float, count: float) -> tuple[float, float]:
+            seen, elapsed = sum(batch.inputs.numel() for batch in microbatches), time.perf_counter() - started
+            shares.extend(self.ranks.gather([total, count, float(seen), float(self.stop()), elapsed]))
+            return sum(row[0] for row in shares), sum(row[1] for row in shares)
+
+        loss, norm = train_step(
+            self.model,
+            microbatches,
+            self._loss,
+            self.optimizer,
+            self.clip,
+            self.scale.scale,
+            forward,
+            self.gradients,
+            add_up,
+        )
+        return loss, norm, shares

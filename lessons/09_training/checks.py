@@ -1,0 +1,473 @@
+"""The rate over a run, AdamW, and one step of training: what must hold, in teaching order."""
+
+import weakref
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from firsthand.contracts.finding import Broken
+from firsthand.learn.grader import properties as p
+from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property
+from firsthand.learn.grader.properties.oracle import reference
+from firsthand.train.optimizers.sgd import sgd
+from firsthand.types import IGNORE, Batch, Loss, Place
+
+
+def curve(warmup: float, final: float):
+    return lambda draw: {"warmup": warmup, "final": final, "at": torch.linspace(0, 1, 21, dtype=draw.dtype)}
+
+
+def multipliers(parts, warmup, final, at):
+    multiplier = parts.warmup_cosine(warmup, final)
+    return torch.tensor([float(multiplier(fraction)) for fraction in at.tolist()], dtype=at.dtype)
+
+
+def at(name: str, fraction: float, expected: float, why: str, todo: str, warmup: float = 0.2) -> Property:
+    what = f"warmup_cosine({warmup}, 0.1), asked when {fraction:.0%} of the run is over,"
+    read = lambda parts: float(parts.warmup_cosine(warmup, 0.1)(fraction))  # noqa: E731
+    return p.start_value(name, read, expected, 1e-6, what, why, todo)
+
+
+DOWN = "Over the rest of the run the cosine's angle goes from 0 to π, once, whatever the warm-up took."
+
+SCHEDULE = Checks(
+    call=multipliers,
+    axes={"at": "place", "out": "place"},
+    cases={
+        "usual": curve(0.2, 0.1),
+        "no warm-up": curve(0.0, 0.1),
+        "down to zero": curve(0.3, 0.0),
+        "nearly all warm-up": curve(0.9, 0.25),
+        "anywhere": lambda draw: {"warmup": 0.37, "final": 0.2, "at": draw.normal(13).sigmoid()},
+    },
+    edges=("no warm-up",),
+    properties=(
+        at("starts_at_zero", 0.0, 0.0, "The warm-up begins at a rate of 0.", "What is fraction / warmup at 0?"),
+        at("half_way_up", 0.1, 0.5, "The warm-up is a straight line.", "Which number is divided by which?"),
+        at(
+            "peak", 0.2, 1.0, "Where the warm-up ends the rate is at its peak.", "Put fraction = warmup into your line."
+        ),
+        at("middle", 0.6, 0.55, DOWN, "At 0.6, half of the 0.8 after the warm-up is over: cos(π/2) is 0."),
+        at("quarter", 0.4, 0.1 + 0.9 * 0.5 * (1 + 0.5**0.5), DOWN, "A quarter of the way down: cos(π/4) is 0.707."),
+        at("end", 1.0, 0.1, "The run ends at `final`.", "Put fraction = 1 into your line: cos(π) is -1."),
+        at("no_warmup_at_all", 0.0, 1.0, "Without a warm-up a run begins at its peak.", "Who divides by 0?", 0.0),
+        p.holds(
+            "only_down",
+            lambda given, out: (out.diff() <= 1e-9) | (given["at"][1:] <= given["warmup"] + 1e-9),
+            "After the warm-up the rate rises again ({where}).",
+            "Late in a run, large steps undo what small ones found.",
+            "Print the multiplier at 0.2, 0.4, 0.6, 0.8 and 1.",
+        ),
+        reference(1e-6),  # who computes with torch's fp32 is right too
+    ),
+)
+
+
+def weights_and_gradients(draw: Draw, steps: int = 4, eps: float = 1e-3, weight_decay: float = 0.3) -> Inputs:
+    return {
+        "matrix": draw.normal(3, 5),
+        "table": draw.normal(7, 3),
+        "gain": 1 + 0.3 * draw.normal(11),
+        "to_matrix": draw.normal(steps, 3, 5),
+        "to_table": draw.normal(steps, 7, 3),
+        "to_gain": draw.normal(steps, 11),
+        "lr": 0.1,
+        "betas": (0.7, 0.92),
+        "eps": eps,
+        "weight_decay": weight_decay,
+    }
+
+
+PLACES = {"matrix": "blocks.0.ffn.up.weight", "table": "embedding.weight", "gain": "blocks.0.ffn_norm.weight"}
+
+
+def descend(parts, lr, betas, eps, weight_decay, **tensors):
+    """The weights after each step, and which decay."""
+    named = [(name, nn.Parameter(tensors[short].clone())) for short, name in PLACES.items()]
+    short = {id(parameter): key for (_, parameter), key in zip(named, PLACES, strict=True)}
+    groups = list(parts.parameter_groups(named, weight_decay))
+    rows = [(short[id(one)], float(group["weight_decay"])) for group in groups for one in group["params"]]
+    optimizer = parts.adamw(named, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    after: dict[str, list[torch.Tensor]] = {key: [] for key in PLACES}
+    for step in range(len(tensors["to_matrix"])):
+        for (_, parameter), key in zip(named, PLACES, strict=True):
+            parameter.grad = tensors[f"to_{key}"][step]
+        optimizer.step()
+        for (_, parameter), key in zip(named, PLACES, strict=True):
+            after[key].append(parameter.detach().clone())
+    return {key: torch.stack(found) for key, found in after.items()} | {"decays": sorted(rows)}
+
+
+def still(given: Inputs) -> Inputs:
+    """No gradient anywhere."""
+    return given | {name: torch.zeros_like(one) for name, one in given.items() if name.startswith("to_")}
+
+
+def bare(given: Inputs) -> Inputs:
+    return given | {"eps": 1e-12, "weight_decay": 0.0}
+
+
+def two_steps(parts):
+    weight = nn.Parameter(torch.zeros(1, 1, dtype=torch.float64))
+    optimizer = parts.adamw([("weight", weight)], lr=0.1, betas=(0.7, 0.92), eps=1e-12, weight_decay=0.0)
+    found = []
+    for gradient in (2.0, -1.0):
+        weight.grad = torch.full_like(weight, gradient)
+        optimizer.step()
+        found.append(round(float(weight.detach()), 6))
+    return found
+
+
+def matrix(parts, factor: float = 1.0, shift: float = 0.0, **given):
+    given = bare(given)
+    given["to_matrix"] = factor * given["to_matrix"]
+    given["to_gain"] = given["to_gain"] + shift
+    return descend(parts, **given)["matrix"]
+
+
+ADAMW = Checks(
+    call=descend,
+    axes={
+        "to_matrix": "step out_channels in_channels",
+        "to_gain": "step channels",
+        "to_table": "step token width",
+        "out.matrix": "step out_channels in_channels",
+        "out.gain": "step channels",
+        "out.table": "step token width",
+    },
+    cases={
+        "usual": weights_and_gradients,
+        "an eps that is felt": lambda draw: weights_and_gradients(draw, eps=0.1),
+        "no decay": lambda draw: weights_and_gradients(draw, weight_decay=0.0),
+        "twenty steps": lambda draw: weights_and_gradients(draw, steps=20),
+    },
+    borrowed=("AdamW", "_fused_adamw_"),
+    properties=(
+        p.holds(
+            "groups",
+            lambda given, out: [name for name, _ in out["decays"]] == sorted(PLACES),
+            "parameter_groups does not hold every parameter exactly once.",
+            "What is in no group never learns; what is in two is moved twice.",
+            "Count the parameters of all groups.",
+        ),
+        p.holds(
+            "gains_stay",
+            lambda given, out: (out["gain"] - given["gain"]).abs() < 1e-9,
+            "Without a gradient the gain of a norm moved ({where}).",
+            "A gain belongs near 1. Decay would pull it to 0, and with it all that flows through the norm.",
+            "parameter_groups: weights with one axis have weight_decay 0.0.",
+            changed=still,
+        ),
+        p.holds(
+            "decay_alone",
+            lambda given, out: (out["matrix"] - shrunk(given)).abs() < 1e-9,
+            "Without a gradient the matrix should shrink by lr · weight_decay = 3 % a step; yours does not ({where}).",
+            "Decay acts on the weights themselves. As part of the gradient it would be divided by its own size.",
+            "parameter *= 1 - lr * weight_decay; the gradient has no part in it.",
+            changed=still,
+        ),
+        p.holds(
+            "first_step",
+            lambda given, out: (out["matrix"][0] - given["matrix"] + 0.1 * given["to_matrix"][0].sign()).abs() < 1e-6,
+            "With eps near 0 and no decay the first step should be lr = 0.1 for each weight, against the sign of its "
+            "gradient; yours is not ({where}).",
+            "After one gradient g the corrected mean is g and the corrected square g², so g / √g² is ±1.",
+            "Work out mean, square and both corrections for g = 2: 0.6 / 0.3 and 0.32 / 0.08 with betas 0.7 and 0.92.",
+            changed=bare,
+        ),
+        p.by_hand(
+            "second_step",
+            two_steps,
+            [-0.1, -0.115071],
+            "A weight of 0 after the gradients 2 and -1 (lr 0.1, betas 0.7 and 0.92, no decay)",
+            "Mean: 0.7 · 0.6 - 0.3 · 1 = 0.12, over 1 - 0.7² = 0.51. Square: 0.92 · 0.32 + 0.08 · 1 = 0.3744, over "
+            "1 - 0.92² = 0.1536. The step is 0.1 · 0.2353 / √2.4375 = 0.0151.",
+            "Print mean, square and what they are divided by after the second gradient.",
+        ),
+        p.parity(
+            "size_does_not_matter",
+            matrix,
+            lambda parts, **given: matrix(parts, factor=100.0, **given),
+            "The weights after gradients and after gradients 100 times as large (eps near 0, no decay)",
+            "Mean and root of the square grow alike, so their ratio stays. That is why one rate suits all weights.",
+            "What is divided by what? The root belongs around the square, and eps outside of it.",
+            tolerance=1e-6,
+        ),
+        p.parity(
+            "strangers",
+            matrix,
+            lambda parts, **given: matrix(parts, shift=3.0, **given),
+            "The matrix before and after another parameter gets other gradients",
+            "Every parameter has a mean and a square of its own.",
+            "Where is the state made, and for whom?",
+        ),
+    ),
+)
+
+
+def shrunk(given: Inputs) -> torch.Tensor:
+    steps = torch.arange(1, len(given["to_matrix"]) + 1, dtype=torch.float64)
+    return given["matrix"] * (1 - given["lr"] * given["weight_decay"]) ** steps[:, None, None]
+
+
+class Toy(nn.Module):
+    """Logits from the last token alone; says in which mode it was asked."""
+
+    def __init__(self, table: torch.Tensor, head: torch.Tensor) -> None:
+        super().__init__()
+        self.table, self.head = nn.Parameter(table.clone()), nn.Parameter(head.clone())
+        self.modes: list[bool] = []
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.modes.append(self.training)
+        return F.embedding(ids, self.table) @ self.head.T
+
+
+class Nats:
+    """The summed loss of a batch. `blow`: the number of the call whose loss is infinite. `kept`: graphs of earlier
+    batches that were there when the next one began."""
+
+    def __init__(self, blow: int | None) -> None:
+        self.blow, self.calls, self.kept = blow, 0, 0
+        self.alive: weakref.WeakSet[Held] = weakref.WeakSet()
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Loss:
+        self.kept = max(self.kept, len(self.alive))
+        with torch.autograd.graph.saved_tensors_hooks(self.hold, lambda held: held.tensor):
+            logits = model(batch.inputs).flatten(0, 1)
+            value = F.cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORE, reduction="sum")
+            if self.calls == self.blow:
+                value = value * torch.inf
+        self.calls += 1
+        return Loss(value, (batch.targets != IGNORE).sum(), {})
+
+    def hold(self, tensor: torch.Tensor) -> "Held":
+        held = Held(tensor)
+        self.alive.add(held)
+        return held
+
+
+class Held:
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+
+def step_inputs(draw: Draw, counts: tuple[int, ...] = (9, 4, 2), max_norm: float | None = 0.05, scale: float = 1.0):
+    rows = [(draw.integers(11, 2, 5), draw.integers(11, 10)) for _ in range(2 * len(counts))]
+    for (_, targets), count in zip(rows, counts * 2, strict=True):
+        targets[count:] = IGNORE
+    return {
+        "table": draw.normal(11, 3),
+        "head": draw.normal(11, 3),
+        "ids": torch.stack([ids for ids, _ in rows]),
+        "targets": torch.stack([targets.view(2, 5) for _, targets in rows]),
+        "max_norm": max_norm,
+        "scale": scale,
+    }
+
+
+def steps(parts, table, head, ids, targets, max_norm, scale, blow=None, look=False):
+    """Two steps; what they return, and the weights after each."""
+    model, objective = Toy(table, head).eval(), Nats(blow)
+    optimizer = sgd(list(model.named_parameters()), lr=0.5, momentum=0.5, nesterov=False)
+    batches = [Batch(one, other, Place.of(one)) for one, other in zip(ids, targets, strict=True)]
+    found: dict[str, list[torch.Tensor]] = {"loss": [], "norm": [], "table": [], "head": []}
+    for half in (batches[: len(batches) // 2], batches[len(batches) // 2 :]):
+        with torch.enable_grad():
+            returned = parts.train_step(model, half, objective, optimizer, max_norm, scale)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise Broken(
+                f"train_step returned a {type(returned).__name__}, not two numbers.",
+                "Whoever trains looks at both: the loss, and the norm that tells of trouble before the loss does.",
+                "End it with: return mean, norm",
+            )
+        for name, one in zip(found, (*returned, model.table, model.head), strict=True):
+            found[name].append(torch.as_tensor(one, dtype=torch.float64).detach().clone())
+    if look:
+        return {"modes": model.modes, "kept": objective.kept}
+    return {name: torch.stack(rows).to(table.dtype) for name, rows in found.items()}
+
+
+def first_loss(parts, **given):
+    return steps(parts, **given)["loss"][:1]
+
+
+def right_first_loss(parts, table, head, ids, targets, **_):
+    half = len(ids) // 2
+    nats = F.cross_entropy((F.embedding(ids[:half], table) @ head.T).flatten(0, 2), targets[:half].flatten())
+    return nats.reshape(1)
+
+
+def one_batch(parts, **given):
+    """All microbatches of a step as one."""
+    given["ids"] = given["ids"].unflatten(0, (2, -1)).flatten(1, 2)
+    given["targets"] = given["targets"].unflatten(0, (2, -1)).flatten(1, 2)
+    return steps(parts, **given)
+
+
+def watched(parts, **given):
+    return steps(parts, **given, look=True)
+
+
+def clipped(parts, factor: float, limit: float | None, of=(3.0, 4.0)):
+    parameters = [nn.Parameter(torch.zeros(2, dtype=torch.float64)) for _ in of]
+    for parameter, one in zip(parameters, of, strict=True):
+        parameter.grad = torch.tensor([one, 0.0], dtype=torch.float64)
+    norm = float(parts.clip_by_norm(parameters, factor, limit))
+    return [round(norm, 5), *(round(float(one.grad[0]), 5) for one in parameters)]
+
+
+def twice(parts, **given):
+    """Every microbatch of a step comes twice."""
+    for name in ("ids", "targets"):
+        given[name] = given[name].unflatten(0, (2, -1)).repeat(1, 2, 1, 1).flatten(0, 1)
+    return steps(parts, **given)
+
+
+def tiny(parts):
+    """Gradients near the 1e-6 that is added to the norm, in millionths."""
+    parameter = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    parameter.grad = torch.tensor([3e-6, 4e-6], dtype=torch.float64)
+    parts.clip_by_norm([parameter], 1.0, 1.2e-6)
+    return [round(float(1e6 * one), 4) for one in parameter.grad]
+
+
+def moved_by(given: Inputs, out) -> float:
+    return float(sum(((out[name][0] - given[name]) ** 2).sum() for name in ("table", "head")) ** 0.5)
+
+
+def empty_second(given: Inputs) -> Inputs:
+    half = len(given["targets"]) // 2
+    return given | {"targets": torch.cat((given["targets"][:half], torch.full_like(given["targets"][half:], IGNORE)))}
+
+
+def clips(name: str, factor: float, limit: float | None, expected: list[float], why: str, todo: str) -> Property:
+    example = f"clip_by_norm of the gradients (3, 0) and (4, 0), factor {factor}, limit {limit}: norm and new gradients"
+    return p.by_hand(name, lambda parts: clipped(parts, factor, limit), expected, example, why, todo)
+
+
+STEP = Checks(
+    call=steps,
+    axes={"table": "token channels"},
+    cases={
+        "usual": step_inputs,
+        "nothing to clip": lambda draw: step_inputs(draw, max_norm=1e3),
+        "no limit": lambda draw: step_inputs(draw, max_norm=None),
+        "a loss scaled by 64": lambda draw: step_inputs(draw, scale=64.0),
+        "one microbatch": lambda draw: step_inputs(draw, counts=(7,)),
+        "a microbatch without targets": lambda draw: step_inputs(draw, counts=(5, 0, 3)),
+        "an infinite loss in the first step": lambda draw: step_inputs(draw) | {"blow": 1},
+    },
+    edges=("a microbatch without targets", "an infinite loss in the first step"),
+    borrowed=("clip_grad_norm_",),
+    properties=(
+        clips(
+            "clip_together",
+            1.0,
+            1.0,
+            [5.0, 0.6, 0.8],
+            "The two are one vector of length 5; it keeps its direction.",
+            "Squares of all numbers of all gradients, added up, and one root at the end.",
+        ),
+        clips(
+            "clip_small",
+            1.0,
+            10.0,
+            [5.0, 3.0, 4.0],
+            "Clipping only ever shortens. Small gradients mean small steps.",
+            "If the norm is not above the limit, leave the gradients alone.",
+        ),
+        clips(
+            "clip_factor",
+            0.1,
+            1.0,
+            [0.5, 0.3, 0.4],
+            "The factor comes first: the norm is that of what is used.",
+            "Multiply by factor, then take the norm, then compare it with the limit.",
+        ),
+        p.by_hand(
+            "clip_epsilon",
+            tiny,
+            [0.6, 0.8],
+            "The gradient (3, 4) millionths, clipped to 1.2 millionths, in millionths,",
+            "A millionth is added to the norm, so that nothing is ever divided by 0: 1.2 / (5 + 1) of 3 and 4.",
+            "limit / (norm + 1e-6), as torch has it.",
+        ),
+        p.parity(
+            "mean_loss",
+            first_loss,
+            right_first_loss,
+            "The loss that you return and the mean over all targets",
+            "Microbatches have unequal numbers of targets; each target counts the same, not each microbatch.",
+            "Add up the sums, add up the counts, divide at the end.",
+        ),
+        p.parity(
+            "accumulation",
+            steps,
+            one_batch,
+            "Two steps in three microbatches each, and in one batch each,",
+            "Microbatches are there to save memory. What is learnt must not depend on how a batch was cut.",
+            "Which number are the gradients divided by, and how often does the optimizer step?",
+        ),
+        p.parity(
+            "repeated",
+            lambda parts, **given: steps(parts, **given | {"max_norm": None}),
+            lambda parts, **given: twice(parts, **given | {"max_norm": None}),
+            "Two steps without clipping, and the same with every microbatch coming twice,",
+            "The mean over all targets does not change if each comes twice, and neither may its gradient.",
+            "Divide the gradients by the number of targets of all microbatches.",
+        ),
+        p.parity(
+            "scale_is_gone",
+            steps,
+            lambda parts, **given: steps(parts, **given | {"scale": 64.0}),
+            "Two steps with scale 1 and with scale 64",
+            "The scale is there for the rounding of fp16. Nothing else may notice it.",
+            "Divide the gradients by scale, before their norm is taken; and report the loss without it.",
+        ),
+        p.holds(
+            "short_step",
+            lambda given, out: abs(moved_by(given, out) - 0.5 * given["max_norm"]) < 1e-6,
+            "The first step, at a rate of 0.5 with a clipped gradient, is not 0.5 · max_norm long.",
+            "Clipping bounds how far one strange batch can throw the weights.",
+            "Clip after all backward passes and before the optimizer's step.",
+        ),
+        p.holds(
+            "forgets",
+            lambda given, out: (
+                (out["table"][1] - out["table"][0] - (out["table"][0] - given["table"]) / 2).abs() < 1e-9
+            ),
+            "After a step without any target the weights moved by more than the optimizer's momentum ({where}).",
+            "backward() adds to .grad. What one step leaves there, the next one uses again.",
+            "optimizer.zero_grad(), once in each step.",
+            changed=empty_second,
+        ),
+        p.parity(
+            "training_mode",
+            lambda parts, **given: all(watched(parts, **given)["modes"]),
+            lambda parts, **given: True,
+            "Whether the model is in training mode when it learns, and what should be,",
+            "Somebody may have evaluated it before; without training mode dropout is off.",
+            "model.train() at the beginning.",
+        ),
+        p.parity(
+            "one_graph",
+            lambda parts, **given: watched(parts, **given)["kept"],
+            lambda parts, **given: 0,
+            "The number of tensors kept from earlier microbatches when the next one begins, and 0,",
+            "The graph of a forward pass is most of the memory of training. Freed at once, it never adds up.",
+            "backward() for each microbatch, without retain_graph, and float(loss.value) for what you add up.",
+        ),
+        p.holds(
+            "not_finite",
+            lambda given, out: (out["table"][0] - given["table"]).abs() < 1e-12,
+            "After a step with an infinite loss the weights are not what they were ({where}).",
+            "One bad batch would end the run: inf and nan never leave the weights again.",
+            "Step only if loss and norm are finite.",
+            case="an infinite loss in the first step",
+        ),
+    ),
+)
+
+CHECKS = {"schedule": SCHEDULE, "adamw": ADAMW, "train_step": STEP}
