@@ -174,5 +174,5 @@ CHECKS = {
     "initialize": beside("initialize_checks.py"),
     "count": beside("count_checks.py"),
     "loss": LOSS,
-    "measures": MEASURES,
+    "surprise": MEASURES,
 }

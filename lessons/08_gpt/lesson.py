@@ -189,16 +189,16 @@ for line in (known[:CONTEXT], "A rose by any other name, they s"):
     nats = surprises(line)
     print(f"{line}\n {''.join(SHADES[min(4, round(one / 2))] for one in nats)}   {sum(nats) / len(nats):.2f} nats each")
 
-# %% [markdown] tags=["exercise:measures"]
+# %% [markdown] tags=["exercise:surprise"]
 # ## Two ways to say it
 #
 # *Perplexity* is e to the power of the loss: among how many equally likely tokens one would be as unsure. It depends
 # on what a token is, so it compares models of one tokenizer only. *Bits per byte* turns the surprise of a whole text
 # into bits (a bit is ln 2 nats) and divides by its length in bytes, which no tokenizer changes. Bytes, not letters:
-# "é" is two bytes. `perplexity(nats_per_token)` and `bits_per_byte(nats, n_bytes)` in `measures.py`.
+# "é" is two bytes. `perplexity(nats_per_token)` and `bits_per_byte(nats, n_bytes)` in `surprise.py`.
 
 # %%
-measures = mine("measures")
+measures = mine("surprise")
 for line in (known[:CONTEXT], "A rose by any other name, they s"):
     nats = surprises(line)
     bits = measures.bits_per_byte(sum(nats), len(line.encode()) - 1)
