@@ -1,7 +1,8 @@
 """From conversations to batches. Batch k is a pure function of (conversations, seed, k), as in `data/loader.py`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +54,29 @@ class Conversations:
         """The inputs and targets of a conversation; IGNORE where nothing is learnt."""
         start, stop = int(self._starts[number]), int(self._starts[number + 1])
         ids = self.ids.slice(start, stop).astype(np.int64)
-        learn = self._learn.slice(start + 1, stop).astype(bool)
-        return ids[:-1], np.where(learn, ids[1:], IGNORE)
+        return ids[:-1], mask_labels(ids, self._learn.slice(start, stop))
+
+
+def mask_labels(ids: Sequence[int] | NDArray[Any], learn: Sequence[bool] | NDArray[Any]) -> NDArray[np.int64]:
+    """The targets of a conversation: for each id but the last the one after it, or IGNORE where that is not learnt."""
+    return np.where(np.asarray(learn[1:], bool), np.asarray(ids[1:], np.int64), IGNORE)
+
+
+def pad_batch(
+    rows: Sequence[tuple[Sequence[int] | NDArray[Any], Sequence[int] | NDArray[Any]]], length: int, pad_id: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of (inputs, targets), each as long as it is, as two rectangles (rows, length).
+
+    Behind a row's end inputs are `pad_id` and targets IGNORE. UserError if a row does not fit: to cut it would take
+    the end of its answer (`data.fit` makes rows shorter from the front).
+    """
+    inputs = np.full((len(rows), length), pad_id, np.int64)
+    targets = np.full((len(rows), length), IGNORE, np.int64)
+    for i, (x, y) in enumerate(rows):
+        if len(x) > length:
+            raise UserError(f"A row of {len(x)} tokens does not fit into {length}. Make it shorter from the front.")
+        inputs[i, : len(x)], targets[i, : len(y)] = x, y
+    return inputs, targets
 
 
 def write(encoded: Iterable[Encoded], folder: Path, vocab_size: int, fingerprint: str) -> Conversations:
@@ -136,15 +158,15 @@ def _arrays(
     conversations: Conversations, rows: list[NDArray[np.int64]], length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Inputs, targets, positions and documents of rows of conversations."""
-    shape = (len(rows), length)
-    inputs, index = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    targets, document = np.full(shape, IGNORE), np.full(shape, -1)
+    nothing = np.empty(0, np.int64)
+    pairs = [[conversations.pair(number) for number in row.tolist()] for row in rows]
+    joined = [tuple(np.concatenate([nothing, *side]) for side in zip(*row, strict=True)) for row in pairs]
+    inputs, targets = pad_batch([(row[0], row[1]) if row else (nothing, nothing) for row in joined], length)
+    index, document = np.zeros(inputs.shape, np.int64), np.full(inputs.shape, -1)
     for i, row in enumerate(rows):
         at = 0
-        for number in row.tolist():
-            x, y = conversations.pair(number)
+        for number, (x, _) in zip(row.tolist(), pairs[i], strict=True):
             here = slice(at, at + len(x))
-            inputs[i, here], targets[i, here] = x, y
             index[i, here], document[i, here] = np.arange(len(x)), number
             at += len(x)
     return inputs, targets, index, document

@@ -1,0 +1,309 @@
+"""Sampling and generation: what must hold, in teaching order. The cache has a file of its own."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from firsthand.contracts.finding import Broken
+from firsthand.learn.grader import properties as p
+from firsthand.learn.grader.checks import Checks, Property, module
+from firsthand.learn.grader.subject import Sign
+
+# ---- sampling: compared are the ids that ever come in 400 draws; all that may come are probable enough to
+
+SHARES = torch.tensor([0.30, 0.22, 0.15, 0.11, 0.08, 0.05, 0.035, 0.025, 0.015, 0.010, 0.005], dtype=torch.float64)
+FOUR = torch.tensor([0.15, 0.50, 0.05, 0.30], dtype=torch.float64)
+DRAWS, MANY = 400, 8000
+
+
+def scores(batch: int = 3, above: float = 4.0, **settings: float):
+    """The shares of every row in another order."""
+    return lambda draw: (
+        {
+            "logits": torch.stack(
+                [SHARES.log()[torch.randperm(11, generator=draw.generator)] + above for _ in range(batch)]
+            ).to(draw.dtype)
+        }
+        | settings
+    )
+
+
+def ids_of(found, batch: int):
+    if not isinstance(found, torch.Tensor) or found.shape != (batch,) or found.is_floating_point():
+        got = f"{tuple(found.shape)} {found.dtype}" if isinstance(found, torch.Tensor) else type(found).__name__
+        raise Broken(
+            f"For {batch} rows of logits sample returned {got}, and should return one id a row: ({batch},) int64.",
+            "Each id is glued to its row of the text.",
+            "Follow the shapes: (batch, vocab_size), then one id for each row, without an axis of length 1.",
+        )
+    return found
+
+
+def drawn(parts, logits, **settings):
+    batch, size = logits.shape
+    generator = torch.Generator().manual_seed(3)
+    found = ids_of(parts.sample(logits.repeat(DRAWS, 1), generator=generator, **settings), DRAWS * batch)
+    once = nn.functional.one_hot(found, size).view(DRAWS, batch, size).amax(0).bool()
+    ids_of(parts.sample(logits, generator=generator, **settings), batch)
+    return once
+
+
+def shares(name: str, expected: list[float], what: str, why: str, todo: str, **settings: float) -> Property:
+    """Draws from logits of FOUR."""
+    return p.distribution(
+        name,
+        lambda parts, generator: ids_of(
+            parts.sample(FOUR.log().repeat(MANY, 1), generator=generator, **settings), MANY
+        ),
+        expected,
+        f"{what} {why}",
+        todo,
+    )
+
+
+def seeded(subject) -> None:
+    """The same generator gives the same ids, whatever else was drawn; another one gives others."""
+    logits = FOUR.log().repeat(64, 1)
+    found = []
+    for seed, noise in ((1, 5), (1, 6), (2, 5)):
+
+        def draw(parts, seed=seed, noise=noise):
+            torch.manual_seed(noise)
+            return parts.sample(logits, generator=torch.Generator().manual_seed(seed))
+
+        found.append(subject.within(draw))
+    if not torch.equal(found[0], found[1]) or torch.equal(found[0], found[2]):
+        raise Broken(
+            "What was drawn does not follow from the generator: its seed alone should decide.",
+            "A text that cannot be drawn again cannot be looked into, and no two runs can be compared.",
+            "Hand the generator to the function that draws: generator=generator.",
+        )
+
+
+SAMPLING = Checks(
+    call=drawn,
+    axes={"logits": "batch vocab_size", "out": "batch vocab_size"},
+    picture="usual",
+    edges=("top_k, then top_p", "more than the vocabulary", "logits of 800"),
+    borrowed=("distribution",),
+    cases={
+        "usual": scores(temperature=0.7, top_k=5),
+        "top_p": scores(top_p=0.8),
+        "warmer, then top_p": scores(temperature=2.0, top_p=0.73),
+        "nearly cold": scores(temperature=0.01, top_k=5),
+        "very hot": scores(temperature=100.0, top_k=7),
+        "one row": scores(batch=1, top_k=2),
+        "top_k, then top_p": scores(top_k=6, top_p=0.7),
+        "more than the vocabulary": scores(temperature=5.0, top_k=40, top_p=1.0),
+        "logits of 800": scores(above=800.0, top_k=3),
+    },
+    properties=(
+        p.by_hand(
+            "greedy",
+            lambda parts: ids_of(parts.sample(torch.tensor([[0.5, 2.0, -1.0], [3.0, 1.0, 2.5]]), temperature=0), 2),
+            torch.tensor([1, 0]),
+            "sample of ((0.5 2 -1) (3 1 2.5)) at temperature 0",
+            "As the temperature falls to 0 the most probable token gets everything; dividing by 0 gives nan instead.",
+            "Return argmax over the last axis before anything is divided.",
+        ),
+        shares(
+            "plain",
+            FOUR.tolist(),
+            "The logits were the logarithms of 0.15, 0.5, 0.05 and 0.3, and nothing was filtered.",
+            "The softmax of logarithms is what they are logarithms of.",
+            "Softmax over the last axis, and then a draw, not the largest.",
+        ),
+        shares(
+            "temperature",
+            (FOUR**0.5 / (FOUR**0.5).sum()).tolist(),
+            "Temperature 2 takes square roots of the probabilities 0.15, 0.5, 0.05 and 0.3, and sets their sum to 1.",
+            "Above 1 makes flatter, below 1 more certain.",
+            "Divide the logits by the temperature, before everything else.",
+            temperature=2.0,
+        ),
+        shares(
+            "top_k",
+            [0.0, 0.625, 0.0, 0.375],
+            "Of 0.15, 0.5, 0.05 and 0.3 top_k = 2 keeps 0.5 and 0.3.",
+            "Each of very many improbable tokens comes seldom, one of them often: that is what is cut off.",
+            "Find the k-th largest score of each row, and give all below it minus infinity.",
+            top_k=2,
+        ),
+        shares(
+            "top_p",
+            [0.0, 0.625, 0.0, 0.375],
+            "Of 0.15, 0.5, 0.05 and 0.3 top_p = 0.7 keeps 0.5 and 0.3: 0.5 is not yet 0.7.",
+            "The token that crosses the line belongs to the set, so that it holds at least p.",
+            "Sort downwards, add up; a token stays if what stands before it is less than p.",
+            top_p=0.7,
+        ),
+        shares(
+            "top_k_then_top_p",
+            [0.0, 1.0, 0.0, 0.0],
+            "top_k = 2 leaves 0.625 and 0.375; of these top_p = 0.6 keeps the first.",
+            "Each filter works on what the one before has left, as shares of 1.",
+            "Compute the softmax for top_p from the scores that top_k has cut.",
+            top_k=2,
+            top_p=0.6,
+        ),
+        p.isolation("logits", "batch"),
+        Property("generator", seeded),
+    ),
+)
+
+# ---- generate: a model whose scores depend on every token that it reads, and on their order
+
+
+class Reader(nn.Module):
+    """Scores that fade: 0.6 of the last ones, and a row of a table. In training mode they are turned round."""
+
+    def __init__(self, context_length: int = 64, counting: bool = False, vocab_size: int = 13) -> None:
+        super().__init__()
+        self.context_length, self.vocab_size, self.fade = context_length, vocab_size, 0.0 if counting else 0.6
+        table = torch.randn(vocab_size, vocab_size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        self.table = nn.Parameter(torch.eye(vocab_size).roll(1, 1) if counting else table)
+        self.inner = nn.Dropout(0.5)  # a part with a mode of its own
+        self.watched = False
+
+    def forward(self, ids):
+        if not 0 < ids.shape[1] <= self.context_length:
+            raise Broken(
+                f"The model was given {ids.shape[1]} tokens; it reads 1 to {self.context_length} (context_length).",
+                "It has learnt no positions beyond its context.",
+                "Give it the last context_length tokens.",
+            )
+        self.watched = torch.is_grad_enabled()
+        found, now = [], 0.0
+        for one in self.table[ids].unbind(1):
+            now = self.fade * now + one
+            found.append(now.flip(-1) if self.training else now)
+        return torch.stack(found, 1)
+
+
+def greedy(logits):
+    if logits.dim() != 2:
+        raise Sign(
+            f"sample was given logits {tuple(logits.shape)}; it takes (batch, vocab_size).",
+            "The model scores what follows every token; only what follows the last is new.",
+            "Take the last place of the axis of time before you sample.",
+            "places",
+        )
+    return logits.argmax(-1)
+
+
+def prompts(batch: int = 3, time: int = 5, new: int = 7, **more: object):
+    return lambda draw: {"ids": draw.integers(13, batch, time), "max_new_tokens": new} | more
+
+
+def write(parts, ids, max_new_tokens, context=64, stop=(), training=False):
+    return parts.generate(Reader(context).train(training), ids, max_new_tokens, greedy, stop)
+
+
+def counting(parts, start: list[list[int]], new: int, stop=()):
+    return parts.generate(Reader(counting=True).eval(), torch.tensor(start), new, greedy, stop)
+
+
+def modes(subject) -> None:
+    for training in (True, False):
+
+        def run(parts, training=training):
+            model = Reader().train(training)
+            model.inner.eval()  # what stood still stays so
+            parts.generate(model, torch.tensor([[1, 2]]), 2, greedy)
+            return model.training, model.inner.training
+
+        after = subject.within(run)
+        if after[0] != training:
+            raise Sign(
+                f"The model was in {'training' if training else 'evaluation'} mode before the call, and is not after.",
+                "Samples are drawn in the middle of training; dropout would be off from then on.",
+                "Remember model.training, call model.eval(), and set it back at the end.",
+                "left",
+            )
+
+
+def graph(subject) -> None:
+    model = Reader()
+    subject.within(lambda parts: parts.generate(model, torch.tensor([[1, 2]]), 2, greedy), grad=True)
+    if model.watched:
+        raise Broken(
+            "While it wrote, the model was asked to remember everything for gradients.",
+            "Nobody takes a gradient of a text, and the memory grows with every token.",
+            "Put the loop under torch.no_grad() (or torch.inference_mode()).",
+        )
+
+
+GENERATE = Checks(
+    call=write,
+    axes={"ids": "batch time"},
+    cases={
+        "usual": prompts(),
+        "longer than the context": prompts(context=6),
+        "a prompt longer than the context": prompts(time=9, context=4),
+        "some rows stop": prompts(batch=5, new=11, stop=(2, 7)),
+        "all rows stop": prompts(stop=tuple(range(13))),
+        "a model in training mode": prompts(training=True),
+        "one row, one token": prompts(batch=1, time=1, new=1),
+        "nothing new": prompts(new=0),
+    },
+    properties=(
+        p.by_hand(
+            "counting",
+            lambda parts: counting(parts, [[3, 4], [8, 1]], 3),
+            torch.tensor([[3, 4, 5, 6, 7], [8, 1, 2, 3, 4]]),
+            "A model that counts on, asked for 3 tokens after (3 4) and (8 1),",
+            "The next token follows from the last place, is put behind the text, and the text is read again.",
+            "Write the loop for one token, and print ids after each round.",
+        ),
+        p.by_hand(
+            "stops",
+            lambda parts: counting(parts, [[3], [7]], 4, (9,)),
+            torch.tensor([[3, 4, 5, 6, 7], [7, 8, 9, 9, 9]]),
+            "A model that counts on from (3) and (7), for 4 tokens, with stop = (9),",
+            "One row has ended and repeats its end; the others have not, and go on.",
+            "Keep a bool for each row: has it drawn an id of stop? Choose with torch.where.",
+        ),
+        p.by_hand(
+            "ends",
+            lambda parts: counting(parts, [[7], [8]], 5, (9, 12)),
+            torch.tensor([[7, 8, 9], [8, 9, 9]]),
+            "A model that counts on from (7) and (8), for 5 tokens, with stop = (9, 12),",
+            "When all rows have ended nothing is left to do.",
+            "Leave the loop as soon as all rows have ended, and no sooner.",
+        ),
+        p.parity(
+            "window",
+            lambda parts, ids, max_new_tokens, context: write(parts, ids, 1, context),
+            lambda parts, ids, max_new_tokens, context: torch.cat(
+                (ids, write(parts, ids[:, -context:], 1, context)[:, -1:]), 1
+            ),
+            "The token after a long text and the token after its last context_length tokens",
+            "A model reads no more than its context, and the end of a text says most about what follows.",
+            "ids[:, -model.context_length :]",
+            case="a prompt longer than the context",
+        ),
+        p.parity(
+            "evaluation_mode",
+            lambda parts, **given: write(parts, **given),
+            lambda parts, **given: write(parts, **given | {"training": False}),
+            "What a model in training mode writes and what it writes in evaluation mode",
+            "Dropout makes training harder on purpose; a text should be as good as the model is.",
+            "Call model.eval() before the loop.",
+            case="a model in training mode",
+        ),
+        Property("mode", modes, "purity"),
+        Property("no_graph", graph, "purity"),
+        p.parity(
+            "rows_alone",
+            lambda parts, ids, max_new_tokens: write(parts, ids, max_new_tokens),
+            lambda parts, ids, max_new_tokens: torch.cat([write(parts, row[None], max_new_tokens) for row in ids]),
+            "Three rows written together and each alone",
+            "What a row becomes is not its neighbours' business.",
+            "Look for an index or a maximum that runs over the axis of the batch.",
+        ),
+    ),
+)
+
+CACHE = module(Path(__file__).with_name("cache_checks.py")).CACHE
+CHECKS = {"sampling": SAMPLING, "generate": GENERATE, "kv_cache": CACHE}
