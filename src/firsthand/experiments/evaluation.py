@@ -134,7 +134,6 @@ def _exponential(figure: Figure) -> Figure:
     return Figure(value, error, low, high, figure.samples)
 
 
-
 def _error(results: Mapping[str, Any], metric: str) -> float | None:
     name, _, filter_ = metric.partition(",")
     error = results.get(f"{name}_stderr,{filter_}")
