@@ -166,7 +166,7 @@ def _peer(model: LanguageModel, theta: float) -> Any:
         return None
     mixer: Any = model.blocks[0].mixer
     ffn: Any = model.blocks[0].ffn
-    sizes = {"num_hidden_layers": len(model.blocks), "hidden_size": model.embedding.embedding_dim}
+    sizes = {"num_hidden_layers": len(model.blocks), "hidden_size": model.embedding.d_model}
     sizes |= {"num_attention_heads": mixer.n_heads, "num_key_value_heads": mixer.n_kv_heads, "head_dim": mixer.d_head}
     sizes |= {"intermediate_size": ffn.up.out_features, "max_position_embeddings": model.context_length}
     other = {"vocab_size": model.vocab_size, "rms_norm_eps": 1e-5, "tie_word_embeddings": model.unembedding is None}

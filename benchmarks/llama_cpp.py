@@ -91,7 +91,7 @@ def _write(gguf: Any, model: LanguageModel, theta: float, path: Path) -> None:
     ffn: Any = model.blocks[0].ffn
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(model.context_length)
-    writer.add_embedding_length(model.embedding.embedding_dim)
+    writer.add_embedding_length(model.embedding.d_model)
     writer.add_block_count(len(model.blocks))
     writer.add_feed_forward_length(ffn.up.out_features)
     writer.add_head_count(mixer.n_heads)

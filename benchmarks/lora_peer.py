@@ -70,7 +70,7 @@ def _adapted(model: Any, theta: float, rank: int, alpha: float, dtype: torch.dty
     from transformers import LlamaConfig, LlamaForCausalLM
 
     attention, ffn, norm = (model.blocks[0].get_submodule(name) for name in ("mixer", "ffn", "mixer_norm"))
-    sizes = {"num_hidden_layers": len(model.blocks), "hidden_size": model.embedding.embedding_dim}
+    sizes = {"num_hidden_layers": len(model.blocks), "hidden_size": model.embedding.d_model}
     sizes |= {"num_attention_heads": attention.n_heads, "num_key_value_heads": attention.n_kv_heads}
     sizes |= {"head_dim": attention.d_head, "intermediate_size": ffn.up.out_features, "vocab_size": model.vocab_size}
     more = {"max_position_embeddings": model.context_length, "tie_word_embeddings": True, "rms_norm_eps": norm.eps}

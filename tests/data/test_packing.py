@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firsthand.data.packing import windows
+from firsthand.data.packing import get_batch, split, windows
 from firsthand.types import IGNORE
 
 
@@ -67,3 +67,29 @@ def test_every_target_that_a_window_can_hold_is_there(length, context_length, st
         assert sorted(y[seen].tolist()) == list(range(1, length))
     if stride <= context_length:
         assert len(x) == 1 or (length - 1) > (len(x) - 2) * stride + context_length, "no window without a new target"
+
+
+def test_the_end_is_held_out():
+    train, validation = split(torch.arange(10), 0.3)
+    assert train.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert validation.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize(("length", "fraction"), [(0, 0.1), (3, 0.0), (3, 1.0), (1, 0.5)])
+def test_a_side_without_a_token_is_an_error(length, fraction):
+    with pytest.raises(ValueError, match="one side empty"):
+        split(torch.arange(length), fraction)
+
+
+def test_a_batch_comes_from_all_places_and_back_with_its_seed():
+    x, y = get_batch(torch.arange(9), 200, 4, torch.Generator().manual_seed(0))
+    assert x.shape == y.shape == (200, 4)
+    assert set(x[:, 0].tolist()) == {0, 1, 2, 3, 4}
+    assert torch.equal(x[:, 1:], y[:, :-1])
+    assert torch.equal(y, x + 1)
+    assert torch.equal(x, get_batch(torch.arange(9), 200, 4, torch.Generator().manual_seed(0))[0])
+
+
+def test_a_text_too_short_for_a_batch():
+    with pytest.raises(ValueError, match="needs 5 tokens, and there are 4"):
+        get_batch(torch.arange(4), 2, 4, torch.Generator())

@@ -94,6 +94,13 @@ def test_a_mixer_that_says_nothing_costs_its_matrices():
     assert flops_per_token(model) == everything - 6 * 3 * 32 * 24
 
 
+def test_a_block_that_says_nothing_is_asked_for_its_mixer(monkeypatch):
+    model = build_model({"preset": "gpt2", "n_layers": 2, "d_model": 32, "context_length": 16}, 50)
+    told = flops_per_token(model)
+    monkeypatch.delattr(type(model.blocks[0]), "mixing_flops")
+    assert flops_per_token(model) == told
+
+
 def test_memory():
     counted = count({**SMALL, "tied": True}, 50, batch_rows=4, optimizer_floats=(1, 2))
     total, hidden = sum(counted.parameters.values()), 3 * (4 * 32 * 32 + 2 * 32 * 128)

@@ -110,7 +110,7 @@ def moved(model, ids):
     """How far the logits move, on average, when the embedding is changed by a millionth."""
     row = torch.tensor([ids])
     place = Place.of(row)
-    noise = torch.randn(model.embedding.embedding_dim, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(model.embedding.d_model, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         x = model.embed(row, place)
         one, other = (model.head(model.trunk(each, place)[0])[0, -1] for each in (x, x * (1 + 1e-6 * noise)))

@@ -1,11 +1,46 @@
-"""Windows over a stream of token ids: what a model reads, what it must predict, and which document is which."""
+"""Windows over a stream of token ids: what a model reads, what it must predict, and what is held out."""
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from firsthand.errors import UserError
+from firsthand.text.split import cut_at
 from firsthand.types import IGNORE
+
+
+def split(ids: Int[Tensor, " length"], fraction: float) -> tuple[Int[Tensor, " train"], Int[Tensor, " validation"]]:
+    """(train, validation): the beginning of `ids`, and the last `fraction` of them, which is held out.
+
+    UserError if a side would be empty.
+    """
+    cut = cut_at(len(ids), fraction)
+    if not 0 < cut < len(ids):
+        raise UserError(
+            f"Holding out {fraction:g} of {len(ids)} token(s) leaves one side empty. Give more text, or a share "
+            "between 0 and 1, such as 0.1."
+        )
+    return ids[:cut], ids[cut:]
+
+
+def get_batch(
+    ids: Int[Tensor, " length"], batch_size: int, context_length: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "batch context"], Int[Tensor, "batch context"]]:
+    """Windows from `batch_size` places at random, each place as likely as any: inputs x, and targets y, the tokens
+    after them.
+
+    For ids that fit in memory, and runs that need no epochs; `loader.Loader` visits everything once before it comes
+    again. UserError if there is no whole window.
+    """
+    places = len(ids) - context_length
+    if places < 1:
+        raise UserError(
+            f"A window of {context_length} tokens and the target of its last needs {context_length + 1} tokens, and "
+            f"there are {len(ids)}. Give more text, or a smaller context_length."
+        )
+    start = torch.randint(places, (batch_size, 1), generator=generator)
+    place = (start + torch.arange(context_length)).to(ids.device)
+    return ids[place].long(), ids[place + 1].long()
 
 
 def windows(

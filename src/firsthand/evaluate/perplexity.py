@@ -25,14 +25,20 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        return math.exp(self.nats_per_token)
+        return perplexity(self.nats_per_token)
 
     def bits_per_byte(self, n_bytes: int) -> float:
         """The length of the text's code, in bits, over its length in UTF-8 bytes: comparable across tokenizers."""
         return bits_per_byte(self.nats, n_bytes)
 
 
+def perplexity(nats_per_token: float) -> float:
+    """Among how many equally likely tokens one would be as unsure; inf from 700 nats on, near where floats end."""
+    return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
+
+
 def bits_per_byte(nats: float, n_bytes: int) -> float:
+    """The surprise of a whole text, in bits, for each of its `n_bytes` bytes."""
     return nats / math.log(2) / n_bytes
 
 

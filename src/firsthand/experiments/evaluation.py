@@ -1,6 +1,5 @@
 """An opened model is judged: on texts, by tasks of ours, and by tasks of lm-evaluation-harness."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from firsthand.evaluate.ask import Asked, ask, summary
 from firsthand.evaluate.bootstrap import Figure
 from firsthand.evaluate.harness import Adapter
 from firsthand.evaluate.harness import evaluate as run_harness
+from firsthand.evaluate.perplexity import perplexity
 from firsthand.evaluate.task import Loaded
 from firsthand.opened import Opened
 from firsthand.types import Document
@@ -128,14 +128,10 @@ def until_interrupted(samples: Iterable[T], advance: Advance) -> list[T]:
 
 def _exponential(figure: Figure) -> Figure:
     """Perplexity from nats per token; the error by its slope."""
-    value = _exp(figure.value)
+    value = perplexity(figure.value)
     error = None if figure.standard_error is None else figure.standard_error * value
-    low, high = (None if end is None else _exp(end) for end in (figure.low, figure.high))
+    low, high = (None if end is None else perplexity(end) for end in (figure.low, figure.high))
     return Figure(value, error, low, high, figure.samples)
-
-
-def _exp(nats: float) -> float:
-    return math.exp(nats) if nats < 700 else math.inf
 
 
 def _error(results: Mapping[str, Any], metric: str) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from firsthand.model.embedding import Embedding
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model, import_parts
 from firsthand.ops.cross_entropy import linear_cross_entropy
@@ -102,7 +103,7 @@ def flops_per_token(model: LanguageModel) -> float:
 
 def hidden_weights(model: LanguageModel) -> int:
     """Numbers in the blocks' matrices. By name, as optimizers tell them: only such parameters are called `weight`."""
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | Embedding)}
     return sum(
         p.numel()
         for name, p in model.named_parameters()
@@ -135,8 +136,17 @@ def _blocks_flops(model: LanguageModel) -> tuple[float, bool]:
         learning = sum(size for where, size, learns in matrices if where == number and learns)
         if block.ffn is not None and any(p.requires_grad for p in block.ffn.parameters()):
             learning -= _idle(block.ffn)
-        total += 2.0 * met * (1 + back) + 2.0 * learning + block.mixing_flops(model.context_length) * (1.0 + 2.0 * back)
+        total += 2.0 * met * (1 + back) + 2.0 * learning + _mixing(block, model.context_length) * (1.0 + 2.0 * back)
     return total, back
+
+
+def _mixing(block: nn.Module, context_length: int) -> float:
+    """Operations a token beside the matrices, as the block says, or its mixer: a block from elsewhere need not know."""
+    for part in (block, getattr(block, "mixer", None)):
+        own = getattr(part, "mixing_flops", None)
+        if callable(own):
+            return float(own(context_length))
+    return 0.0
 
 
 def _matrices(model: LanguageModel) -> Iterator[tuple[int, int, bool]]:
@@ -144,7 +154,7 @@ def _matrices(model: LanguageModel) -> Iterator[tuple[int, int, bool]]:
 
     With those that adapters bring (`own`), and those that are no parameter because they are quantized.
     """
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | Embedding)}
     parts = {name: part for name, part in model.named_modules() if name.startswith("blocks.")}
     for name, p in model.named_parameters():
         place, _, last = name.rpartition(".")

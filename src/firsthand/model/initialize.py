@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from firsthand.model.embedding import Embedding
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.mixers.attention import CausalSelfAttention
 
@@ -17,7 +18,7 @@ def weights(model: LanguageModel) -> Iterator[tuple[str, Tensor]]:
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
         stack = isinstance(weight, nn.Parameter) and weight.ndim == 3
-        if stack or isinstance(module, nn.Linear | nn.Embedding):
+        if stack or isinstance(module, nn.Linear | nn.Embedding | Embedding):
             yield name, module.weight
 
 
@@ -49,7 +50,7 @@ def scaled(model: LanguageModel) -> None:
     sqrt(2 / (5 · d_model)) (Nguyen and Salazar 2019, arXiv 1910.05895, section 2.2), and 2 / (n_layers ·
     sqrt(d_model)) (Wang and Komatsuzaki 2021, GPT-J; Black et al. 2022, GPT-NeoX-20B, arXiv 2204.06745, section 2.1).
     """
-    d_model = model.embedding.embedding_dim
+    d_model = model.embedding.d_model
     small, residual = (2 / (5 * d_model)) ** 0.5, 2 / (len(model.blocks) * d_model**0.5)
     for name, weight in weights(model):
         nn.init.normal_(weight, std=residual if writes(name) else small)
@@ -93,7 +94,7 @@ def mup(
     for mixer in (block.mixer for block in model.blocks):
         if base_head is not None and isinstance(mixer, CausalSelfAttention):
             mixer.lookup.scale = base_head**0.5 / mixer.d_head
-    model.width_ratio = model.embedding.embedding_dim / base_width
+    model.width_ratio = model.embedding.d_model / base_width
     model.logits_scale = 1 / model.width_ratio
 
 

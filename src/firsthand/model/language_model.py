@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from firsthand.errors import UserError
 from firsthand.model import Position, no_extra_loss
+from firsthand.model.embedding import Embedding
 from firsthand.model.residuals import Residual
 from firsthand.types import Place, State
 
@@ -41,7 +42,7 @@ class LanguageModel(nn.Module):
         self.vocab_size = vocab_size
         self.context_length = context_length
         self.softcap = softcap
-        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.embedding = Embedding(vocab_size, d_model)
         self.position = position
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(blocks)

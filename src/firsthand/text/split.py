@@ -79,8 +79,13 @@ def _by_hash(documents: list[Document], fraction: float) -> tuple[list[Document]
     return sides["train"], sides["validation"]
 
 
+def cut_at(length: int, fraction: float) -> int:
+    """Where the tail begins that is held out, `fraction` of `length`: at int(length * (1 - fraction))."""
+    return int(length * (1 - fraction))
+
+
 def _tail(documents: list[Document], fraction: float) -> tuple[list[Document], list[Document]]:
-    cut = int(sum(len(document.text) for document in documents) * (1 - fraction))
+    cut = cut_at(sum(len(document.text) for document in documents), fraction)
     train: list[Document] = []
     validation: list[Document] = []
     for document in documents:

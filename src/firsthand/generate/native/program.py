@@ -67,7 +67,7 @@ class Program:
 
 def program_of(model: LanguageModel) -> Program:
     """The step of a packed model. Unavailable names the first part that is none of the plain ones."""
-    program, d_model = Program(vocab_size=model.vocab_size), model.embedding.embedding_dim
+    program, d_model = Program(vocab_size=model.vocab_size), model.embedding.d_model
     x, first, normed = (program.room(name, d_model) for name in ("stream", "first", "normed"))
     _only(model, LanguageModel)
     program.add("embed", weight=model.embedding.weight, y=x, n=d_model)

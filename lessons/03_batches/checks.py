@@ -1,0 +1,287 @@
+"""Windows, targets and the bigram: what must hold, in teaching order."""
+
+import math
+
+import torch
+
+from firsthand.learn.grader import properties as p
+from firsthand.learn.grader.checks import Checks, Draw, Inputs
+from firsthand.types import IGNORE
+
+PLACES, LENGTH = 6, 5
+"""Windows of LENGTH tokens fit into LENGTH + PLACES ids at PLACES places."""
+DRAWS = 600
+
+
+def text(length: int, context_length: int, stride: int | None = None, documents: int = 1):
+    """Ids that say nothing about their place, the documents of which have different lengths."""
+
+    def make(draw: Draw) -> Inputs:
+        ids = 1 + draw.integers(50, length)
+        borders = torch.arange(1, documents) * length // documents - torch.arange(1, documents) % 2
+        document = torch.bucketize(torch.arange(length), borders, right=True) if documents > 1 else None
+        return {"ids": ids, "context_length": context_length, "stride": stride, "document": document}
+
+    return make
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn(parts, seed: int = 0):
+    """Many windows of a text whose ids are their places, three times themselves."""
+    return parts.get_batch(3 * torch.arange(LENGTH + PLACES), DRAWS, LENGTH, seeded(seed))
+
+
+def facts(parts):
+    """What a batch shows whatever the order in which its places were drawn."""
+    try:
+        x, y = drawn(parts)
+        assert x.dim() == 2
+        assert x.shape == y.shape
+    except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        return {"fails": type(error).__name__}  # what raised it, batch_sizes will tell
+    return {
+        "one": parts.get_batch(torch.arange(20, 21 + LENGTH), 2, LENGTH, seeded(0)),
+        "starts": sorted({int(start) // 3 for start in x[:, 0]}),
+        "steps": sorted(set((x[:, 1:] - x[:, :-1]).flatten().tolist())),
+        "ahead": sorted(set((y - x).flatten().tolist())),
+        "seeds": [same(drawn(parts), (x, y)), same(drawn(parts, 1), (x, y))],
+        "whole": [one.dtype is torch.int64 for one in (x, y)],
+    }
+
+
+def same(one, other) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def call(parts, ids, context_length, stride, document):
+    train, validation = parts.split(ids[: len(ids) // 4 * 4], 0.25)
+    x, y = parts.windows(ids, context_length, stride, document)
+    return {"train": train, "validation": validation, "x": x, "y": y, "batch": facts(parts)}
+
+
+def targets_once(given: Inputs, out) -> bool:
+    y = out["y"].flatten()
+    return y[y != IGNORE].tolist() == given["ids"][1:].tolist()
+
+
+def twice_the_step(parts):
+    """Where windows start: their first ids, which are their places."""
+    return parts.windows(torch.arange(12), 3, 2)[0][:, 0]
+
+
+BATCHES = Checks(
+    call=call,
+    cases={
+        "usual": text(31, 7, documents=3),
+        "windows that overlap": text(29, 6, 4),
+        "windows with gaps": text(30, 4, 7),
+        "a text that fits exactly": text(25, 6),
+        "one window, not full": text(5, 8),
+        "windows of one token": text(11, 1),
+    },
+    borrowed=("get_batch",),
+    properties=(
+        p.by_hand(
+            "split",
+            lambda parts: parts.split(torch.arange(8), 0.25),
+            (torch.arange(6), torch.arange(6, 8)),
+            "split of 0 1 2 3 4 5 6 7 with the fraction 0.25",
+            "What is held out must be no part of what is trained on, or the validation loss is no test.",
+            "The last quarter of 8 tokens is 2 of them: cut once, at one place, and return both sides.",
+        ),
+        p.by_hand(
+            "next_token",
+            lambda parts: parts.windows(torch.tensor([7, 1, 8, 2, 9]), 4),
+            (torch.tensor([[7, 1, 8, 2]]), torch.tensor([[1, 8, 2, 9]])),
+            "windows of 7 1 8 2 9 with context_length 4",
+            "The model reads 7 and must guess 1, reads 7 1 and must guess 8: the target is the input shifted by one.",
+            "Write x and y under one another: each y is what stands one place further in the text.",
+        ),
+        p.by_hand(
+            "filled_up",
+            lambda parts: parts.windows(torch.arange(10, 17), 4),
+            (
+                torch.tensor([[10, 11, 12, 13], [14, 15, 0, 0]]),
+                torch.tensor([[11, 12, 13, 14], [15, 16, IGNORE, IGNORE]]),
+            ),
+            "windows of 10 11 12 13 14 15 16 with context_length 4",
+            "7 tokens hold 6 targets, and 4 of them fit into the first window. The others are to be learnt too.",
+            "The second window has two pairs; the rest of it is 0 in x, and IGNORE in y.",
+        ),
+        p.holds(
+            "targets_once",
+            targets_once,
+            "Put one after another, the targets of your windows are not the text without its first token.",
+            "Windows side by side (no stride given) make every token but the first a target exactly once.",
+            "Print y for a short text, and look for what is missing or there twice at the windows' borders.",
+            case="a text that fits exactly",
+        ),
+        p.by_hand(
+            "stride",
+            twice_the_step,
+            torch.tensor([0, 2, 4, 6, 8]),
+            "The first tokens of windows(0 1 2 ... 11, context_length 3, stride 2)",
+            "The stride says how far apart windows begin; the last one has the last target, 11.",
+            "Window w begins at token w · stride; stop when the last target has had its window.",
+        ),
+        p.by_hand(
+            "documents",
+            lambda parts: parts.windows(torch.arange(10, 17), 6, None, torch.tensor([0, 0, 0, 1, 1, 1, 1]))[1],
+            torch.tensor([[11, 12, IGNORE, 14, 15, 16]]),
+            "The targets of 10 11 12 | 13 14 15 16, two documents,",
+            "How the next document begins cannot be guessed from this one: whoever learns it learns chance.",
+            "Compare the document of each token with the document of its target.",
+        ),
+        p.by_hand(
+            "batch_sizes",
+            lambda parts: [list(one.shape) for one in drawn(parts)],
+            [[DRAWS, LENGTH]] * 2,
+            f"The shapes of x and y of get_batch({LENGTH + PLACES} ids, batch_size {DRAWS}, context_length {LENGTH})",
+            "A batch is a table: a row for each window, a column for each place in it.",
+            "The last place where a window can begin leaves room for all of it, and for the target of its last token.",
+        ),
+        p.holds(
+            "batch_ahead",
+            lambda given, out: out["batch"].get("steps") == [3] and out["batch"].get("ahead") == [3],
+            "In a batch of windows of 0 3 6 9 ... some row of x is not a piece of it, or y is not what comes next.",
+            "A batch is windows from other places, with the same rule: the target is the next token.",
+            "Draw one row by hand: x = ids[start : start + context_length]. Where does y start?",
+        ),
+        p.holds(
+            "every_place",
+            lambda given, out: out["batch"].get("starts") == list(range(PLACES)),
+            f"{DRAWS} windows of {LENGTH} of {LENGTH + PLACES} tokens begin not just at the places 0 to {PLACES - 1}.",
+            "A place that is never drawn is never learnt, and the last window needs a target for its last token.",
+            "The last possible start is len(ids) - context_length - 1; torch.randint(n) gives 0 to n - 1.",
+        ),
+        p.holds(
+            "generator",
+            lambda given, out: out["batch"].get("seeds") == [True, False],
+            "The same seed of the generator does not give the same batch, or another seed does not give another.",
+            "A run that cannot be repeated cannot be understood.",
+            "Hand the generator on: torch.randint(..., generator=generator).",
+        ),
+        p.holds(
+            "whole_numbers",
+            lambda given, out: (
+                out["x"].dtype is torch.int64
+                and out["y"].dtype is torch.int64
+                and all(out["batch"].get("whole", [False]))
+            ),
+            "Your x or y is not int64.",
+            "An embedding looks rows up by their number, and refuses floats.",
+            "Look for a division, torch.zeros or torch.full without dtype, or .float().",
+        ),
+    ),
+)
+
+
+def table(draw: Draw, batch: int = 2, time: int = 7, vocab_size: int = 11, d_model: int = 5) -> Inputs:
+    """Each row of ids holds token 0, and two tokens that never stand beside one another alike."""
+    ids = draw.integers(vocab_size, batch, time)
+    ids[:, time // 2] = 0
+    return {"ids": ids, "vocab_size": vocab_size, "d_model": d_model, "like": draw.normal(1)}
+
+
+def embedding_of(parts, given: Inputs):
+    made = parts.Embedding(given["vocab_size"], given["d_model"]).to(given["like"].dtype)
+    return p.weights(made, {"weight": (given["vocab_size"], given["d_model"])})
+
+
+def bigram_of(parts, given: Inputs):
+    made = parts.Bigram(given["vocab_size"]).to(given["like"].dtype)
+    return p.weights(made, {"embedding.weight": (given["vocab_size"],) * 2})
+
+
+def use(parts, **given):
+    return {
+        "vectors": embedding_of(parts, given)(given["ids"]),
+        "logits": bigram_of(parts, given)(given["ids"]),
+    }
+
+
+def looked_up(make, leaf: str):
+    """Rows of the table, in the order of the ids, and what they should be."""
+
+    def read(subject):
+        given = subject.inputs()
+        weight = next(iter(subject.within(lambda parts: make(parts, given)).parameters())).detach()
+        return subject.ask(given)[leaf], weight[given["ids"]]
+
+    return read
+
+
+def arrivals(parts, **given):
+    """For each token, what comes back to its row of the embedding if each of its vectors' numbers is pulled at by 1."""
+    with torch.enable_grad():
+        made = embedding_of(parts, given)
+        vectors = made(given["ids"])
+        if vectors.requires_grad:
+            vectors.sum().backward()
+        return torch.zeros(given["vocab_size"]) if made.weight.grad is None else made.weight.grad[:, 0].float()
+
+
+def first_loss(parts) -> float:
+    """In nats a token, before any training."""
+    ids = torch.arange(22).view(2, 11) % 11
+    logits = parts.Bigram(11)(ids)
+    return float(-logits.double().log_softmax(-1).flatten(0, -2)[:, 3].mean())
+
+
+BIGRAM = Checks(
+    call=use,
+    axes={
+        "ids": "batch time",
+        "out.vectors": "batch time d_model",
+        "out.logits": "batch time vocab_size",
+    },
+    cases={
+        "usual": table,
+        "one token": lambda draw: table(draw, batch=1, time=1),
+        "a vocabulary of two": lambda draw: table(draw, batch=3, time=5, vocab_size=2, d_model=7),
+    },
+    properties=(
+        p.parameters(lambda parts, given: (embedding_of(parts, given), bigram_of(parts, given))[1]),
+        p.constant_factor(
+            looked_up(embedding_of, "vectors"),
+            "vectors",
+            "An embedding hands out its rows as they are; whoever wants them larger learns them larger.",
+            "Return rows of the weight, and nothing else.",
+            name="embedding_scale",
+        ),
+        p.isolation("ids", "batch", "out.logits"),
+        p.isolation("ids", "time", "out.logits", name="one_back"),
+        p.parity(
+            "rows",
+            lambda parts, **given: use(parts, **given)["logits"],
+            lambda parts, **given: bigram_of(parts, given).embedding.weight.detach()[given["ids"]],
+            "Your logits and the rows of the table that belong to the ids",
+            "What follows token i stands in row i. The place in the text, and all other tokens, do not matter.",
+            "Take ids (1, 1), look at your weight's row 1, and compare.",
+            axis="time",
+        ),
+        p.start_value(
+            "first_loss",
+            first_loss,
+            math.log(11),
+            1e-6,
+            "The loss of a new Bigram of 11 tokens",
+            "Who knows nothing gives all tokens the same chance, 1/11, and loses ln 11 = 2.40 nats on each.",
+            "Set the table to zeros when it is made.",
+        ),
+        p.parity(
+            "row_gradients",
+            arrivals,
+            lambda parts, ids, vocab_size, **_: torch.bincount(ids.flatten(), minlength=vocab_size).float(),
+            "What comes back to the rows of the embedding and how often each token was read",
+            "Every token learns from every place where it stands; token 0 is a token like any other.",
+            "Look for padding_idx, .detach(), .data, or a mask on ids of 0.",
+        ),
+        p.parameter_gradients(lambda parts, given: bigram_of(parts, given), lambda module, given: module(given["ids"])),
+    ),
+)
+
+CHECKS = {"batches": BATCHES, "bigram": BIGRAM}
