@@ -93,9 +93,10 @@ print("".join("▲" if mark else "·" for mark in encoded.learn))
 # %% [markdown]
 # ## A base model, and a hundred questions
 #
-# The base is two layers, trained for a moment on Shakespeare's comedies, a byte a token. The instructions are made
-# here: sums of two digits, answered in words. 80 are learnt; 20 are kept back. The two layers will learn the form well, and
-# the sums by heart.
+# The base is two layers, a byte a token, trained for a moment on two things in turn: Shakespeare's comedies, and
+# conversations in which a number is asked for by its digits and said in words. So it knows the marks. (An adapter that
+# leaves the table of tokens frozen cannot give a meaning to marks that the base has never seen; firsthand refuses to
+# try.) What it has to be taught is made here too: sums of two digits. 80 are learnt; 20 are kept back.
 
 # %%
 NAMES = (
@@ -105,12 +106,13 @@ WORDS = [*NAMES.split(), "eighteen"]
 FIELDS = {"preset": "gpt2", "n_layers": 2, "d_model": 64, "n_heads": 4, "context_length": 64}
 
 
-def conversations() -> list[tuple[list[int], list[bool]]]:
-    found = []
-    for a in range(10):
-        for b in range(10):
-            one = template.encode([Message("user", f"{a}+{b}?"), Message("assistant", WORDS[a + b])])
-            found.append((one.ids, one.learn))
+def said(question: str, answer: str) -> tuple[list[int], list[bool]]:
+    one = template.encode([Message("user", question), Message("assistant", answer)])
+    return one.ids, one.learn
+
+
+def sums() -> list[tuple[list[int], list[bool]]]:
+    found = [said(f"{a}+{b}?", WORDS[a + b]) for a in range(10) for b in range(10)]
     order = torch.randperm(100, generator=torch.Generator().manual_seed(13)).tolist()
     return [found[i] for i in order]
 
@@ -147,11 +149,18 @@ def of_plays(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     return rows[:, :-1], rows[:, 1:]
 
 
+numbers = batch([said(f"{n}?", word) for n, word in enumerate(WORDS)])
+
+
+def in_turn(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    return numbers if torch.rand(1, generator=generator) < 0.5 else of_plays(generator)
+
+
 torch.manual_seed(13)
 base = build_model(FIELDS, tokenizer.vocab_size)
-train(base, of_plays, 1000 if is_long() else 150, 3e-3)
+train(base, in_turn, 1000 if is_long() else 400, 3e-3)
 kept = {name: one.clone() for name, one in base.state_dict().items()}
-learnt, held_out = batch(conversations()[:80]), batch(conversations()[80:])
+learnt, held_out = batch(sums()[:80]), batch(sums()[80:])
 
 
 def of_sums(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -168,7 +177,7 @@ def answer(model: nn.Module, question: str, most: int = 16) -> str:
     return tokenizer.decode(ids[0, start:].tolist())
 
 
-print("the base model answers 2+2? with", repr(answer(base, "2+2?")))
+print("the base model:", {question: answer(base, question) for question in ("4?", "2+2?")})
 
 # %% [markdown]
 # ## Rank against loss
@@ -195,7 +204,7 @@ def put_around(model: nn.Module, rank: int) -> None:
 
 
 def measure(name: str, model: nn.Module, rate: float, draw=of_sums) -> nn.Module:
-    train(model, draw, 800 if is_long() else 120, rate)
+    train(model, draw, 800 if is_long() else 200, rate)
     count = sum(one.numel() for one in model.parameters() if one.requires_grad)
     with torch.no_grad():
         loss, other = float(loss_of(model, *learnt)), float(loss_of(model, *held_out))
@@ -215,8 +224,10 @@ size = sum(one.numel() for one in lora.lora_state_dict(small).values())
 print(f"the file of rank 16 has {size} numbers, the model {sum(one.numel() for one in kept.values())}")
 
 # %% [markdown]
-# The answers end, each with the mark that ends a message: that was learnt first. Whether the sums are right is another
-# matter. Sums that were kept back show how much was learnt by heart.
+# The answers are words for numbers, and end with the mark that ends a message: that was learnt first. Whether the sums
+# are right is another matter: those that were kept back show how much was learnt by heart. The rank is how much an
+# adapter can hold; with 1 the sums do not fit, with 16 they fit as well as into all weights (which take another rate:
+# each was given the one that suits it).
 
 # %% [markdown]
 # ## Break it: loss on the prompt
