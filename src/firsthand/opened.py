@@ -130,7 +130,7 @@ def folded(
     spec = named_again("adapt.adapter", adapted.adapter, named.pop("adapt.adapter", None))
     node = AdaptNode(adapter=spec, quantize=adapted.quantize)
     try:
-        adapter, quantizer = make_adapter(node, files=spec != adapted.adapter)
+        adapter, quantizer = make_adapter(node)  # a file that it names has just been named again
         return merged_weights(weights, learnt, adapter, quantizer, adapted.quantized)
     except (TypeError, RuntimeError, OverflowError) as error:
         raise DamagedError(f"The adapter {spec!r} cannot be made: {' '.join(str(error).split())[:200]}.") from None

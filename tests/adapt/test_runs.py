@@ -134,6 +134,18 @@ def test_an_adapter_over_an_adapter(base, tmp_path):
     assert {name for name in one if not torch.equal(one[name], two[name])} == {"unembedding.weight"}
 
 
+def test_an_adapter_from_a_file_is_named_again(base, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from firsthand.adapt.lora import LoRA\n\n\nclass Mine(LoRA):\n    pass\n")
+    spec = f"{file}:Mine"
+    execute(tuned(base, tmp_path / "run", {"adapter": LORA | {"part": spec}}))
+    with pytest.raises(UserError, match=r"adapt\.adapter=.*mine\.py:Mine"):
+        open_model(tmp_path / "run")
+    opened = open_model(tmp_path / "run", parts=[f"adapt.adapter={spec}"])
+    before = weights(base / "run")
+    assert any(not torch.equal(before[name], one) for name, one in opened.model.named_parameters())
+
+
 def test_a_description_is_read_as_it_was_written():
     whole = Adapted(LORA, "nf4", ("blocks.0.mixer.query",), ("ham", "spam"), 64, Base("a", "/a", "0" * 64))
     assert Adapted.of_json(json.loads(json.dumps(whole.to_json())), "here") == whole

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from firsthand import config
 from firsthand.cli import main
 from firsthand.errors import UserError
 from firsthand.learn import grading, manifest
@@ -159,3 +160,34 @@ def test_a_milestone_that_goes_on_names_only_the_parts_that_its_model_has(built,
     assert "model.weights=runs/my-M3" in said
     assert "train.schedule=" in said
     assert "model.norm=" not in said
+
+
+@pytest.fixture
+def few():
+    """Settings with which a milestone of conversations is over at once."""
+    rows = [{"prompt": f"line {number}", "completion": f"rhymes with {number % 7}"} for number in range(60)]
+    Path("talk.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ("train.steps=2", "data.row_tokens=64", "data.batch_tokens=256", "train.sample_every=2")
+    return ("data.source=talk.jsonl", *settings)
+
+
+@pytest.mark.slow
+def test_a_milestone_that_goes_on_is_set_beside_the_twin_that_went_on_from_the_twin(built, firsthand, few) -> None:
+    assert firsthand("milestone", "M3", *TINY)[0] == 0
+    code, said, err = firsthand("milestone", "M4", *few)
+    assert code == 0, err
+    twin = config.load(Path("runs/my-M4-shipped/config.yaml"))
+    assert Path(str(twin.model.weights)).name == "my-M3-shipped"
+    now = said[said.index("Now: ") :]
+    assert "firsthand chat runs/my-M4" in now
+    assert "model.norm=my_llm/norms.py:RMSNorm" in now
+    code, said, err = firsthand("milestone", "M5", *few)
+    assert code == 0, err
+    assert config.load(Path("runs/my-M5/config.yaml")).adapt.adapter == "lora"
+
+
+def test_what_goes_on_from_a_run_without_a_twin_stands_alone(built, firsthand, few) -> None:
+    assert firsthand("milestone", "M3", *TINY, "--alone")[0] == 0
+    code, said, err = firsthand("milestone", "M4", *few)
+    assert code == 0, err
+    assert "Nothing stands beside it" in said + err

@@ -1,5 +1,6 @@
 """firsthand train: run a recipe."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,16 +51,24 @@ def train(
 
 
 def train_mine(
-    recipe: str, settings: list[str], parts: "Mine", resume: bool, fresh: bool, beside: bool, json: bool
+    recipe: str,
+    settings: list[str],
+    parts: "Mine",
+    resume: bool,
+    fresh: bool,
+    beside: bool,
+    json: bool,
+    base: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train with these parts, say whose parts they are, and set the run beside that with the shipped ones.
 
-    What the user sets wins over the parts. The summary has `mine` and, unless alone, `beside`.
+    What the user sets wins over the parts, and these over `base`. The summary has `mine` and, unless alone, `beside`.
     """
     from firsthand import config
 
     path = find_recipe(recipe)
-    tree, shipped = config.load(path, [*parts.overrides, *settings]), config.load(path, settings)
+    tree = config.load(path, [*base, *parts.overrides, *settings])
+    shipped = config.load(path, [*base, *settings])
     out = console(json)
     out.print(f"{parts.banner}.", markup=False, soft_wrap=True)
     for slot, why in parts.elsewhere.items():
@@ -67,7 +76,9 @@ def train_mine(
     if parts.shipped:
         out.print(f"Shipped: {', '.join(parts.shipped)}.", markup=False, soft_wrap=True)
     summary = _execute(tree, resume, fresh, json) | {"mine": parts.as_json()}
-    if beside and parts.parts:
+    if beside and parts.parts and _no_twin(tree, parts):
+        out.print("Nothing stands beside it: the run it goes on from was trained alone.", markup=False, soft_wrap=True)
+    elif beside and parts.parts:
         summary["beside"] = _beside(tree, shipped, parts, json)
     return summary
 
@@ -99,13 +110,26 @@ def _execute(tree: Any, resume: bool, fresh: bool, json: bool) -> dict[str, Any]
         return execute(tree, resume, fresh, display)
 
 
+def twin(run: Path) -> Path:
+    """Where the same run with the shipped parts lies."""
+    return run.with_name(f"{run.name}-shipped")
+
+
+def _no_twin(tree: Any, parts: "Mine") -> bool:
+    """Whether it goes on from a model with parts of the learner's that has no twin without."""
+    begun = tree.model.weights
+    return bool(begun) and not twin(Path(begun)).is_dir() and any(one.startswith("model.") for one in parts.overrides)
+
+
 def _beside(tree: Any, shipped: Any, parts: "Mine", json: bool) -> dict[str, Any]:
     from firsthand.config import replaced
     from firsthand.experiments.beside import beside, reference
     from firsthand.experiments.display import Display
 
-    mine = tree.run.folder
-    shipped = replaced(shipped, {"run.dir": str(mine.with_name(f"{mine.name}-shipped"))})
+    mine, begun = tree.run.folder, tree.model.weights
+    shipped = replaced(shipped, {"run.dir": str(twin(mine))})
+    if begun and twin(Path(begun)).is_dir():  # it goes on from where its own twin ended
+        shipped = replaced(shipped, {"model.weights": str(twin(Path(begun)))})
     with Display(title=f"{tree.run.name}, shipped", json=json) as display:
         folder = reference(shipped, display)
     told = beside(mine, folder, banner=parts.banner)

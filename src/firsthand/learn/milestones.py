@@ -46,11 +46,11 @@ MILESTONES = {
         ),
         Milestone(
             "M5",
-            "an adapter instead of all weights",
+            "it goes on to learn through an adapter, all else frozen",
             lesson=13,
             recipe="dialogue",
             settings=("train.epochs=null", "train.steps=60", "data.row_tokens=64", "adapt.adapter=lora"),
-            after="M3",
+            after="M4",
             then="firsthand chat runs/{run} --prompt 'To be, or not to be?'",
         ),
     )

@@ -21,15 +21,17 @@ SETTINGS = {
     "train.objective": "train.objective",
     "train.optimizer": "train.optimizer",
     "train.schedule": "train.schedule",
+    "adapt.adapter": "adapt.adapter",
 }
 """By the slot of an exercise: the setting of a run that takes its part."""
 
 ELSEWHERE = {
     "tokenizer": "a run stores its tokenizer as tokenizer.json, which only the five shipped kinds can read back",
     "data.batches": "rows come from shards on disk, through one loader that can resume at any step",
+    "adapt.adapter": "it acts when a trained model is tuned: firsthand learn milestone M5",
     "generate.sampler": "it acts when text is written: firsthand generate RUN --sampler my_llm/FILE.py:sample",
 }
-"""Slots that no setting of a run fills, and why."""
+"""Slots that no setting of a run that begins anew fills, and why."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Mine:
         return [f"{part.setting}={part.spec}" for part in self.parts]
 
     @property
+    def of_the_model(self) -> list[str]:
+        """What has to be named again whenever a model that was trained with it is opened."""
+        return [one for one in self.overrides if one.startswith(("model.", "adapt."))]
+
+    @property
     def banner(self) -> str:
         """How many of the parts that a run takes are the learner's, and which."""
         total = len(self.parts) + len(self.shipped)
@@ -70,8 +77,8 @@ class Mine:
         }
 
 
-def collect(workspace: Workspace, up_to: int | None = None) -> Mine:
-    """What of the workspace enters a run; `up_to`: parts of later lessons stay out.
+def collect(workspace: Workspace, up_to: int | None = None, tuning: bool = False) -> Mine:
+    """What of the workspace enters a run; `up_to`: parts of later lessons stay out. `tuning`: it has an adapter.
 
     Where two exercises fill one slot, the later one that has passed does. UserError for a part that passed and has
     been changed since.
@@ -82,7 +89,7 @@ def collect(workspace: Workspace, up_to: int | None = None) -> Mine:
     elsewhere: dict[str, str] = {}
     for slot, exercises in _by_slot(up_to).items():
         passed = [one for one in exercises if state.of(one.id).passed]
-        if slot not in SETTINGS:
+        if slot not in SETTINGS or (slot in ELSEWHERE and not tuning):
             if passed:
                 elsewhere[slot] = ELSEWHERE.get(slot, "no setting of a run takes it")
         elif passed:

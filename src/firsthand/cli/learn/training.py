@@ -36,7 +36,7 @@ def milestone(
     workspace = opened(where)
     goal = milestones.milestone(name)
     parts, words = _plan(workspace, goal, settings or [], long)
-    typed = shlex.join(["firsthand", "train", goal.recipe, *parts.overrides, *words, "--fresh"])
+    typed = shlex.join(["firsthand", "train", goal.recipe, *goal.settings, *parts.overrides, *words, "--fresh"])
     if not json:
         say(f"{goal.name}: {goal.title}", f"  {typed}")
     if dry:
@@ -45,12 +45,13 @@ def milestone(
         return
     from firsthand.cli.train import train_mine
 
-    summary = train_mine(goal.recipe, words, parts, False, True, beside, json)
+    summary = train_mine(goal.recipe, words, parts, False, True, beside, json, goal.settings)
     _note(workspace, goal, parts, summary, typed)
     if json:
         emit({"milestone": goal.name, "command": typed} | summary)
     else:
-        say("", f"Noted in {workspace.log.path}. Now: {goal.then.format(run=goal.run)}")
+        now = shlex.join([*shlex.split(goal.then.format(run=goal.run)), *parts.of_the_model])
+        say("", f"Noted in {workspace.log.path}. Now: {now}")
 
 
 def run(
@@ -116,8 +117,8 @@ def _plan(workspace: "Workspace", goal: "Milestone", settings: list[str], long: 
     from firsthand.learn.mine import collect
     from firsthand.parts import files_in
 
-    parts = collect(workspace, goal.lesson)
-    words = [f"run.name={goal.run}", *goal.settings]
+    parts = collect(workspace, goal.lesson, tuning=any(word.startswith("adapt.") for word in goal.settings))
+    words = [f"run.name={goal.run}"]
     threads = workspace.settings().threads
     words += [f"train.threads={threads}"] if threads else []
     words += [f"train.steps={LONGER * STEPS}"] if long else []
