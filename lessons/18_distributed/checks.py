@@ -1,5 +1,6 @@
 """Gradients of several ranks, added up: what must hold, in teaching order."""
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -115,10 +116,8 @@ def rare_later(number: int):
 
     def sizes(parts, **given):
         group = Group(2)
-        try:
+        with contextlib.suppress(Broken):  # calls of unequal sizes are just what is looked for
             step_in(group, parts, given["x"], TINY, (0,))
-        except Broken:
-            pass  # calls of unequal sizes are just what is looked for
         return group.calls[number]
 
     return sizes
@@ -226,7 +225,7 @@ GRADIENT_SUM = Checks(
             lambda parts: one_weight(parts, (2.0,), (3.0,)),
             [5.0, 5.0],
             "A weight w, the loss w · 2 on rank 0 and w · 3 on rank 1: the gradient on both",
-            "Added up, and divided by the targets of all ranks later, once: shares may have unequal numbers of targets.",
+            "Added up, and divided by the targets of all ranks later, once: shares may have unequal sizes.",
             "Print the gradients of both ranks before and after: is something missing, or divided?",
         ),
         p.by_hand(
@@ -266,7 +265,7 @@ GRADIENT_SUM = Checks(
             "same_order",
             rare_later(0),
             rare_later(1),
-            "With a parameter that only rank 0 uses, and a gradient a bucket: how many numbers each call sends on rank 0, "
+            "With a parameter that only rank 0 uses, a gradient a bucket: how many numbers each call sends on rank 0, "
             "and on rank 1,",
             "An all-reduce has no name: what comes second on one rank is added to what comes second on the other.",
             "A bucket leaves when it is complete and all buckets before it have left; the rest leaves in __exit__.",

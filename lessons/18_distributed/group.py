@@ -1,4 +1,4 @@
-"""Several ranks as threads of one process: what an all-reduce is, without a network, and with a word on who is stuck."""
+"""Several ranks as threads of one process: an all-reduce without a network, and with a word on who is stuck."""
 
 import threading
 from collections.abc import Callable

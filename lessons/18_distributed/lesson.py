@@ -106,9 +106,10 @@ for step in range(2):
 # torch calls `hook(parameter)` when a parameter's gradient is complete: `register_post_accumulate_grad_hook`.
 #
 # Two things go wrong here that never go wrong in one process. First, `all_reduce(flat, async_op=True)` comes back at
-# once; who reads `flat` before `wait()` reads anything. Second, an all-reduce has no name. Ranks add up what comes first,
-# second, third. If one rank sends a bucket less than the others, because its batch did not use some layer, then they
-# wait: no error, no progress, two idle processes until somebody looks. A rank without a gradient has to send zeros.
+# once; who reads `flat` before `wait()` reads anything. Second, an all-reduce has no name. Ranks add up what comes
+# first, second, third; a bucket that leaves before its turn is added to something else. And if one rank sends a bucket
+# less than the others, because its batch did not use some layer, then they wait: no error, no progress, two idle
+# processes until somebody looks. A rank without a gradient has to send zeros, and in its turn.
 
 # %% [markdown] tags=["exercise:gradient_sum"]
 # ## Write it
@@ -131,71 +132,79 @@ for step in range(2):
 
 
 # %%
+def timed(events: list):
+    """torch's all-reduce, noting when a bucket leaves and when its sum has arrived."""
+    import time
+
+    import torch.distributed as dist
+
+    class Timed:
+        def __init__(self, work) -> None:
+            work.get_future().then(lambda _: events.append(("arrived", time.perf_counter())))
+            self.wait = work.wait
+
+    def all_reduce(flat, async_op):
+        events.append(("left", time.perf_counter()))
+        return Timed(dist.all_reduce(flat, async_op=async_op))
+
+    return all_reduce
+
+
+def prepared(rank: int, world: int):
+    """A small model, its optimizer, and this rank's batches of Hamlet."""
+    import numpy as np
+    import torch
+
+    from firsthand.data.loader import Loader
+    from firsthand.data.shards import Tokens
+    from firsthand.model.make import build_model
+    from firsthand.text.corpora import shakespeare
+    from firsthand.text.plays import printed_play
+    from firsthand.train.optimizers.adamw import adamw
+
+    torch.set_num_threads(1)
+    torch.manual_seed(18)
+    text = next(document.text for document in shakespeare() if document.name == "hamlet")
+    ids = np.frombuffer(printed_play(text).encode(), dtype=np.uint8).astype(np.uint16)
+    fields = {"n_layers": 2, "d_model": 64, "n_heads": 2, "context_length": 64, "dropout": 0.0}
+    model = build_model(fields, 256)
+    batches = Loader(Tokens.of(ids, vocab_size=256), 64, 2048, seed=18, microbatches=2, rank=rank, world=world)
+    return model, adamw(list(model.named_parameters()), lr=0.005), batches
+
+
 def job(folder: str, steps: int, talks: bool) -> None:
     """One rank of a run. `talks`: whether gradients are exchanged at all."""
     import json
     import time
     from pathlib import Path
 
-    import numpy as np
-    import torch
-    import torch.distributed as dist
-
-    from firsthand.data.loader import Loader
-    from firsthand.data.shards import Tokens
     from firsthand.learn.page import mine
-    from firsthand.model.make import build_model
-    from firsthand.text.corpora import shakespeare
-    from firsthand.text.plays import printed_play
     from firsthand.train.objectives.next_token import NextToken
-    from firsthand.train.optimizers.adamw import adamw
     from firsthand.train.parallel import ranks
     from firsthand.train.step import train_step
 
-    torch.set_num_threads(1)
     GradientSum = mine("gradient_sum").GradientSum
-    text = next(document.text for document in shakespeare() if document.name == "hamlet")
-    ids = np.frombuffer(printed_play(text).encode(), dtype=np.uint8).astype(np.uint16)
+    events: list[tuple[str, float]] = []
+    losses, seconds = [], []
     with ranks("cpu") as group:
-        torch.manual_seed(18)
-        fields = {"n_layers": 2, "d_model": 64, "n_heads": 2, "context_length": 64, "dropout": 0.0}
-        model = build_model(fields, 256)
-        optimizer = adamw(list(model.named_parameters()), lr=0.005)
-        batches = Loader(Tokens.of(ids, vocab_size=256), 64, 2048, 18, None, 2, group.rank, group.world)
-        events: list[tuple[str, float]] = []
-
-        def note(what: str) -> None:
-            events.append((what, time.perf_counter()))
-
-        class Timed:
-            def __init__(self, work) -> None:
-                work.get_future().then(lambda _: note("arrived"))
-                self.wait = work.wait
-
-        def all_reduce(flat, async_op):
-            note("left")
-            return Timed(dist.all_reduce(flat, async_op=async_op))
-
-        sums = GradientSum(model, group.world if talks else 1, 100_000, all_reduce)
-        losses, times, bytes_sent = [], [], 4 * sum(one.numel() for one in model.parameters())
+        model, optimizer, batches = prepared(group.rank, group.world)
+        sums = GradientSum(model, group.world if talks else 1, 100_000, timed(events))
 
         def add_up(total: float, count: float) -> tuple[float, float]:
             everyone = group.gather([total, count])
             return sum(row[0] for row in everyone), sum(row[1] for row in everyone)
 
         for step in range(steps):
-            events.clear()
             group.wait()
-            note("begin")
-            loss, _ = train_step(
-                model, batches.batch(step), NextToken(), optimizer, 1.0, 1.0, last_backward=sums, add_up=add_up
-            )
-            note("end")
+            events[:] = [("begin", time.perf_counter())]
+            loss, _ = train_step(model, batches.batch(step), NextToken(), optimizer, last_backward=sums, add_up=add_up)
+            events.append(("end", time.perf_counter()))
             losses.append(loss)
-            times.append(events[-1][1] - events[0][1])
-        first = [float(one.detach().double().sum()) for one in model.parameters()]
-        found = {"losses": losses, "seconds": times, "events": events, "weights": first, "bytes": bytes_sent}
-        Path(folder, f"{group.rank}.json").write_text(json.dumps(found))
+            seconds.append(events[-1][1] - events[0][1])
+    weights = [float(one.detach().double().sum()) for one in model.parameters()]
+    count = sum(one.numel() for one in model.parameters())
+    found = {"losses": losses, "seconds": seconds, "events": events, "weights": weights, "count": count}
+    Path(folder, f"{group.rank}.json").write_text(json.dumps(found))
 
 
 def run(world: int, steps: int, talks: bool = True) -> list[dict]:
@@ -203,7 +212,8 @@ def run(world: int, steps: int, talks: bool = True) -> list[dict]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = inspect.getsource(job) + "\nimport sys\njob(sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'True')\n"
+    program = "\n".join(map(inspect.getsource, (timed, prepared, job)))
+    program += "\nimport sys\njob(sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'True')\n"
     with tempfile.TemporaryDirectory() as folder:
         there = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
         there |= {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -212,7 +222,8 @@ def run(world: int, steps: int, talks: bool = True) -> list[dict]:
             subprocess.Popen(command, env=there | {"RANK": str(rank)}, stdout=subprocess.DEVNULL)
             for rank in range(world)
         ]
-        assert not any([process.wait() for process in started]), "a rank stopped with an error; it is printed above"
+        ended = [process.wait() for process in started]
+        assert not any(ended), "a rank stopped with an error; it is printed above"
         return [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(world)]
 
 
@@ -254,9 +265,7 @@ def median(numbers: list[float]) -> float:
 
 
 alone, together = 1000 * median(one["seconds"]), 1000 * median(two[0]["seconds"])
-print(
-    f"a step: one process {alone:.0f} ms, two {together:.0f} ms; each rank sends {two[0]['bytes'] / 1e6:.1f} MB of gradients"
-)
+print(f"a step: one process {alone:.0f} ms, two {together:.0f} ms; gradients: {4 * two[0]['count'] / 1e6:.1f} MB")
 
 # %% [markdown]
 # On a laptop two processes share the same cores and the same memory, so do not expect a factor of two: threads of one
@@ -274,16 +283,15 @@ print(
 
 # %%
 strangers = run(2, steps, talks=False)
-print(
-    f"mean loss of the last step: exchanging {two[0]['losses'][-1]:.3f}, every rank for itself {strangers[0]['losses'][-1]:.3f}"
-)
+loss, other = two[0]["losses"][-1], strangers[0]["losses"][-1]
+print(f"mean loss of the last step: exchanging {loss:.3f}, every rank for itself {other:.3f}")
 apart = max(abs(a - b) for a, b in zip(strangers[0]["weights"], strangers[1]["weights"], strict=True))
 print(f"sums of the weights on rank 0 and rank 1 differ by up to {apart:.2f}")
 
 # %% [markdown]
-# The loss is a little higher, and the curve falls as ever: each rank learns from its half of the data. Nobody who looks
-# at that curve alone would stop the run. Only the weights show that there are two models, of which one will be saved and
-# the other thrown away. So compare a checksum of the weights over all ranks now and then: it costs one number.
+# The loss is a little higher, and the curve falls as ever: each rank learns from its half of the data. Nobody who
+# looks at that curve alone would stop the run. Only the weights show that there are two models, of which one will be
+# saved and the other thrown away. So compare a sum of the weights over all ranks now and then: it costs one number.
 #
 # The same goes for files: every rank runs the same program, and if all of them write `checkpoint`, they write over one
 # another. One rank writes and speaks (`Ranks.first`), and it must not be the only one to enter an all-reduce.

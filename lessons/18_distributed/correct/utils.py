@@ -13,14 +13,13 @@ class GradientSum(contextlib.AbstractContextManager):
 
     def __exit__(self, kind, error, trace):
         if self.alone or error:
-            return None
+            return
         learning = [one for one in self.model.parameters() if one.requires_grad]
         for one in learning:
             one.grad = torch.zeros_like(one) if one.grad is None else one.grad
         vector = parameters_to_vector([one.grad for one in learning])
         self.all_reduce(vector)
         vector_to_parameters(vector, [one.grad for one in learning])
-        return None
 
     def __enter__(self):
         return self
