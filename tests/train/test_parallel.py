@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from firsthand.train.parallel import GradientSum
 
 SCRIPT = """
 import json, sys
@@ -88,3 +91,25 @@ def test_the_weights_stay_equal_on_both_ranks(outcomes):
 def test_all_ranks_see_that_one_was_asked_to_stop(outcomes):
     for rank in outcomes[2]:
         assert [stop for _, _, stop, _ in rank["steps"]] == [False] * 11 + [True]
+
+
+class Done:
+    def wait(self):
+        pass
+
+
+@pytest.mark.parametrize("used", ["abc", "ac", "c", ""])
+def test_buckets_leave_in_one_order_whatever_a_batch_uses(used):
+    """Ranks add up what comes first, second, third: an unused parameter must not let another bucket pass its own."""
+    model = torch.nn.ParameterDict({name: torch.ones(size) for name, size in (("a", 2), ("b", 3), ("c", 5))})
+    sent = []
+
+    def all_reduce(flat, async_op):
+        sent.append(flat.numel())
+        return Done()
+
+    with GradientSum(model, 2, 0, all_reduce):
+        if used:
+            sum(model[name].sum() for name in used).backward()
+    assert sent == [5, 3, 2]
+    assert [one.grad.sum().item() > 0 for one in model.values()] == [name in used for name in "abc"]

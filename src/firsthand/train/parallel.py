@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -58,12 +59,20 @@ class GradientSum:
     """Adds every rank's gradients, in buckets that travel while the backward pass still computes the next.
 
     Used as a context around the *last* microbatch's backward pass of a step; on leaving it, all gradients are sums
-    over the ranks. The buckets are cut once, in reverse order of the parameters, so that every rank and every run adds
-    in the same order. (Li et al. 2020, PyTorch Distributed, section 3.2.3.)
+    over the ranks. The buckets are cut once, in reverse order of the parameters, and leave in that order even where a
+    later one is complete earlier, so that every rank and every run adds the same in the same order. (Li et al. 2020,
+    PyTorch Distributed, section 3.2.3.) `all_reduce`: called as torch.distributed's is, with async_op=True.
     """
 
-    def __init__(self, model: nn.Module, world: int, bucket_bytes: int = 25 << 20) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        world: int,
+        bucket_bytes: int = 25 << 20,
+        all_reduce: Callable[..., Any] = dist.all_reduce,
+    ) -> None:
         self.world = world
+        self._all_reduce = all_reduce
         self._pending: list[tuple[dist.Work, Tensor, list[nn.Parameter]]] = []
         self._bucket_of: dict[nn.Parameter, int] = {}
         self._buckets: list[list[nn.Parameter]] = [[]]
@@ -84,6 +93,7 @@ class GradientSum:
     def __enter__(self) -> "GradientSum":
         self._active = self.world > 1
         self._waiting = [len(bucket) for bucket in self._buckets]
+        self._pending.clear()
         return self
 
     def __exit__(
@@ -93,9 +103,8 @@ class GradientSum:
             self._active = False
             return
         self._active = False
-        for number, missing in enumerate(self._waiting):
-            if missing:  # a parameter that this batch did not use still takes part, with zeros
-                self._send(number)
+        while len(self._pending) < len(self._buckets):  # parameters that this batch did not use take part, with zeros
+            self._send()
         for work, flat, parameters in self._pending:
             work.wait()
             offset = 0
@@ -103,21 +112,17 @@ class GradientSum:
                 assert parameter.grad is not None
                 parameter.grad.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
                 offset += parameter.numel()
-        self._pending.clear()
 
     def _ready(self, parameter: nn.Parameter) -> None:
         if self._active:
-            number = self._bucket_of[parameter]
-            self._waiting[number] -= 1
-            if self._waiting[number] == 0:
-                self._send(number)
+            self._waiting[self._bucket_of[parameter]] -= 1
+            while len(self._pending) < len(self._buckets) and self._waiting[len(self._pending)] == 0:
+                self._send()
 
-    def _send(self, number: int) -> None:
-        parameters = self._buckets[number]
+    def _send(self) -> None:
+        parameters = self._buckets[len(self._pending)]
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         flat = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
-        work = dist.all_reduce(flat, async_op=True)
-        assert work is not None
-        self._pending.append((work, flat, parameters))
+        self._pending.append((self._all_reduce(flat, async_op=True), flat, parameters))
