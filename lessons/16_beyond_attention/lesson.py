@@ -1,0 +1,2 @@
+# %% [markdown] tags=["exercise:linear_attention"]
+# %% [markdown] tags=["exercise:selective_scan"]
