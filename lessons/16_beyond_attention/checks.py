@@ -84,8 +84,8 @@ LINEAR = Checks(
             by_hand,
             (column(10, 17.5), column(70), column(4)),
             "With queries 1 2, keys 1 3, values 10 20 and eps 0: outputs, memory, total",
-            "Token 0 reads 1·10 over 1·1. After token 1 the memory is 1·10 + 3·20 = 70 and the total 1 + 3 = 4, so that it "
-            "reads 2·70 over 2·4.",
+            "Token 0 reads 1·10 over 1·1. After token 1 the memory is 1·10 + 3·20 = 70 and the total 1 + 3 = 4, so that "
+            "it reads 2·70 over 2·4.",
             "Write these four numbers down token by token, and print yours beside them.",
         ),
         p.perturb_future(("key", "value"), "time", out="out.y"),
@@ -94,8 +94,8 @@ LINEAR = Checks(
             "weights_sum_to_one",
             lambda given, out: (out["y"] - 1).abs().amax(-1) < 1e-9,
             "With values that are all 1 and eps 0 your output at {where} is not 1.",
-            "What is above the fraction line and what is below are sums over the same tokens with the same weights, so a "
-            "mean of equal things is that thing.",
+            "What is above the fraction line and what is below are sums over the same tokens with the same weights, so "
+            "a mean of equal things is that thing.",
             "Compute both sums for token 0, where there is one weight only, and look at which tokens each of them has.",
             changed=lambda given: given | {"value": torch.ones_like(given["value"]), "eps": 0.0},
         ),
@@ -220,7 +220,7 @@ SCAN = Checks(
             scanned_by_hand,
             (row(4, 130), row(13)),
             "selective_scan of x = 4 6 with dt = 1 2, A = -ln 2, B = 1 1, C = 1 10: outputs and the last h",
-            "h = 1·1·4 = 4. Then two units pass, so a quarter of it is left, and 2·1·6 comes: h = 1 + 12 = 13, read with 10.",
+            "h = 1·1·4 = 4. Then two units pass: a quarter of it is left, and 2·1·6 comes: h = 1 + 12 = 13, read with 10.",
             "Print fade, what is written and h for both tokens: 1/2 and 1/4; 4 and 12; 4 and 13.",
         ),
         replace(p.perturb_future(("x", "dt", "B", "C"), "time", out="out.y"), name="scan_sees_no_future"),
@@ -230,7 +230,7 @@ SCAN = Checks(
             "unheard",
             lambda given, out: (out["state"] - given["state"]).abs().amax(-1) < 1e-9,
             "With dt = 0 the state at {where} is not what it was before.",
-            "A token to which no time is given leaves no trace, and nothing fades meanwhile. This is how Mamba skips a token.",
+            "A token to which no time is given leaves no trace, and nothing fades meanwhile: so Mamba skips a token.",
             "dt belongs into the fading, exp(dt A), and into what is written, dt B x.",
             case="going on",
             changed=lambda given: unheard(given, 0.0),

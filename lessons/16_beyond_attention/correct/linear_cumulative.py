@@ -1,4 +1,4 @@
-"""Linear attention with running sums: the memory after every token, all kept at once. The value gets a column of ones."""
+"""Linear attention with running sums: the memory after every token, all at once. The value gets a column of ones."""
 
 import torch
 

@@ -1,5 +1,7 @@
 """Attention without the softmax: two sums stand for everything that has been read."""
 
+# ruff: noqa: F401 - what is imported here is for the holes below
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ def normalized_linear_attention(
     total: Tensor | None = None,
     eps: float = 1e-6,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """out_i = (sum of (q_i . k_j) v_j) / (sum of q_i . k_j, plus eps), both over j <= i; and the two sums to go on with.
+    """out_i = (sum of (q_i . k_j) v_j) / (sum of q_i . k_j, plus eps), both over j <= i; and two sums to go on with.
 
     query and key are (batch, heads, time, d_key), value is (batch, heads, time, d_value). Query and key have been
     through the feature map: none of their numbers is negative.
