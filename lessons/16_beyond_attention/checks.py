@@ -49,11 +49,12 @@ def attend_by_pieces(parts, query, key, value, memory, total, eps, one=1, pieces
 
 def by_hand(parts):
     numbers = [torch.tensor(one).double().view(1, 1, 2, 1) for one in ([1, 2], [1, 3], [10, 20])]
-    return parts.normalized_linear_attention(*numbers, eps=0.0)
+    return flat(parts.normalized_linear_attention(*numbers, eps=0.0))
 
 
-def column(*numbers: float) -> Tensor:
-    return torch.tensor(numbers).double().view(1, 1, -1, 1)
+def flat(tensors):
+    """As one writes them on paper."""
+    return [[round(number, 9) for number in one.flatten().tolist()] for one in tensors]
 
 
 LINEAR = Checks(
@@ -82,10 +83,10 @@ LINEAR = Checks(
         p.by_hand(
             "two_tokens",
             by_hand,
-            (column(10, 17.5), column(70), column(4)),
+            [[10.0, 17.5], [70.0], [4.0]],
             "With queries 1 2, keys 1 3, values 10 20 and eps 0: outputs, memory, total",
-            "Token 0 reads 1·10 over 1·1. After token 1 the memory is 1·10 + 3·20 = 70 and the total 1 + 3 = 4, so that "
-            "it reads 2·70 over 2·4.",
+            "Token 0 reads 1·10 over 1·1. After token 1 the memory is 1·10 + 3·20 = 70 and the total 1 + 3 = 4, so "
+            "that it reads 2·70 over 2·4.",
             "Write these four numbers down token by token, and print yours beside them.",
         ),
         p.perturb_future(("key", "value"), "time", out="out.y"),
@@ -159,13 +160,13 @@ def row(*numbers: float) -> Tensor:
 
 
 def convolved_by_hand(parts):
-    return parts.causal_convolution(row(1, 2, 3), torch.tensor([[10.0, 1.0]]).double())
+    return flat(parts.causal_convolution(row(1, 2, 3), torch.tensor([[10.0, 1.0]]).double()))
 
 
 def scanned_by_hand(parts):
     """A = -ln 2: a memory that is halved in one unit of time."""
     half = -torch.tensor([[2.0]]).double().log()
-    return parts.selective_scan(row(4, 6), row(1, 2), half, row(1, 1), row(1, 10))
+    return flat(parts.selective_scan(row(4, 6), row(1, 2), half, row(1, 1), row(1, 10)))
 
 
 def one_token(parts, x, taps, bias, window, **_):
@@ -210,7 +211,7 @@ SCAN = Checks(
         p.by_hand(
             "two_taps",
             convolved_by_hand,
-            (row(1, 12, 23), row(3)),
+            [[1.0, 12.0, 23.0], [3.0]],
             "causal_convolution of 1 2 3 with the taps 10 1: outputs and window",
             "The last tap is the current token's: 1·1, 1·2 + 10·1, 1·3 + 10·2. What the next token needs is the 3.",
             "Put width - 1 zeros (or the window) in front of x; output t then adds up width tokens that begin at t.",
@@ -218,9 +219,9 @@ SCAN = Checks(
         p.by_hand(
             "halved",
             scanned_by_hand,
-            (row(4, 130), row(13)),
+            [[4.0, 130.0], [13.0]],
             "selective_scan of x = 4 6 with dt = 1 2, A = -ln 2, B = 1 1, C = 1 10: outputs and the last h",
-            "h = 1·1·4 = 4. Then two units pass: a quarter of it is left, and 2·1·6 comes: h = 1 + 12 = 13, read with 10.",
+            "h = 1·1·4 = 4. Then two units pass: a quarter is left, and 2·1·6 comes: h = 1 + 12 = 13, read with 10.",
             "Print fade, what is written and h for both tokens: 1/2 and 1/4; 4 and 12; 4 and 13.",
         ),
         replace(p.perturb_future(("x", "dt", "B", "C"), "time", out="out.y"), name="scan_sees_no_future"),
