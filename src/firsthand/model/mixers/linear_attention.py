@@ -26,6 +26,33 @@ class LinearAttentionState:
     document: Int[Tensor, " batch"] | None = None
 
 
+def normalized_linear_attention(
+    query: Float[Tensor, "batch heads time d_key"],
+    key: Float[Tensor, "batch key_heads time d_key"],
+    value: Float[Tensor, "batch key_heads time d_value"],
+    memory: Float[Tensor, "batch heads d_key d_value"] | None = None,
+    total: Float[Tensor, "batch heads d_key 1"] | None = None,
+    eps: float = 1e-6,
+    segment: Int[Tensor, "batch time"] | None = None,
+    plain: tuple[Float[Tensor, "batch heads time d_key"], Float[Tensor, "batch key_heads time d_key"]] | None = None,
+) -> tuple[
+    Float[Tensor, "batch heads time d_value"],
+    Float[Tensor, "batch heads d_key d_value"],
+    Float[Tensor, "batch heads d_key 1"],
+]:
+    """out_i = Σ_j q_i·k_j v_j / (Σ_j q_i·k_j + eps), j <= i, and what is remembered: Σ k_j v_jᵀ and Σ k_j.
+
+    Queries and keys have been through the feature map. `memory` and `total`: the two sums over earlier tokens (None:
+    zeros); they are consumed. `segment` counts the document borders in each row, as in `ops.linear_attention`.
+    `plain`: queries and keys below the fraction line, if they are others than above it.
+    """
+    out, memory = linear_attention(query, key, value, None, memory, segment)
+    plain_query, plain_key = (query, key) if plain is None else plain
+    ones = torch.ones_like(value[:, :1, :, :1])
+    weight, total = linear_attention(plain_query, plain_key, ones, None, total, segment)
+    return out / (weight + eps), memory, total
+
+
 class LinearAttention(nn.Module):
     """out_i = Σ_j φ(q_i)·φ(k_j) v_j / Σ_j φ(q_i)·φ(k_j), j <= i (arXiv 2006.16236, eq. 8 and 9).
 
@@ -93,11 +120,12 @@ class LinearAttention(nn.Module):
         query, plain_query = self.mapped(split_heads(query, self.n_heads), place)
         key, plain_key = self.mapped(split_heads(key, self.n_kv_heads), place)
         value = split_heads(value, self.n_kv_heads)
-        out, memory = linear_attention(query, key, value, None, memory, segment)
         if self.normalize:
-            ones = torch.ones_like(value[:, :1, :, :1])
-            weight, total = linear_attention(plain_query, plain_key, ones, None, total, segment)
-            out = out / (weight + self.eps)
+            out, memory, total = normalized_linear_attention(
+                query, key, value, memory, total, self.eps, segment, (plain_query, plain_key)
+            )
+        else:
+            out, memory = linear_attention(query, key, value, None, memory, segment)
         after = None if state is None else LinearAttentionState(memory, total, document)
         return self.dropout(self.out(merge_heads(out))), after
 
