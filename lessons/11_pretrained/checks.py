@@ -78,7 +78,11 @@ def another_order(draw: Draw) -> Inputs:
 
 
 def mixed(draw: Draw) -> Inputs:
-    some = {"x": ("F64", draw.normal(2, 3).double()), "n": ("I64", draw.integers(9, 5)), "y": ("F16", draw.normal(3).half())}
+    some = {
+        "x": ("F64", draw.normal(2, 3).double()),
+        "n": ("I64", draw.integers(9, 5)),
+        "y": ("F16", draw.normal(3).half()),
+    }
     return {"file": packed(some, ["y", "x", "n"], blanks=5)}
 
 
@@ -139,7 +143,11 @@ def read(parts, file: bytes):
             "Return {name: tensor}.",
         )
     return {
-        name: {"dtype": str(one.dtype), "shape": list(one.shape), "numbers": [repr(x) for x in one.reshape(-1).tolist()]}
+        name: {
+            "dtype": str(one.dtype),
+            "shape": list(one.shape),
+            "numbers": [repr(x) for x in one.reshape(-1).tolist()],
+        }
         for name, one in found.items()
     }
 
@@ -210,7 +218,7 @@ SAFETENSORS = Checks(
             framed({"x": entry("F32", [2], 0, 8)}, raw(torch.tensor([1.0, -2.0]))),
             {"x": said(torch.tensor([1.0, -2.0]))},
             "The smallest file, with x = (1 -2) in fp32,",
-            "It is 8 bytes, a header of 55, and 8 bytes of numbers. A number taken from the wrong place is still a number.",
+            "It is 8 bytes, a header of 61, and 8 bytes of numbers. A number taken from the wrong place is still a number.",
             "Print the length you read, the header as text, and the byte at which you begin to read x.",
         ),
         gives(
