@@ -189,7 +189,7 @@ def refuses_damage(subject) -> None:
         first = next(iter(silent))
         raise Sign(
             f"A file of which {first} was read without a word: {silent[first]}.",
-            "A file that was cut off by a full disk, or made to mislead, is taken for a model; what it computes is noise.",
+            "A file that a full disk has cut off, or that is made to mislead, is taken for a model.",
             "Check each length against the file before you use it; every byte belongs to one tensor.",
             "+".join(sorted(silent)),
         )
@@ -218,7 +218,7 @@ SAFETENSORS = Checks(
             framed({"x": entry("F32", [2], 0, 8)}, raw(torch.tensor([1.0, -2.0]))),
             {"x": said(torch.tensor([1.0, -2.0]))},
             "The smallest file, with x = (1 -2) in fp32,",
-            "It is 8 bytes, a header of 61, and 8 bytes of numbers. A number taken from the wrong place is still a number.",
+            "8 bytes, a header of 61, 8 bytes of numbers. A number taken from the wrong place is still a number.",
             "Print the length you read, the header as text, and the byte at which you begin to read x.",
         ),
         gives(

@@ -102,16 +102,16 @@ print("as bf16", two.tolist(), " the same bytes as fp16", two.view(torch.float16
 # - **Old files hold the causal mask** as `attn.bias`. It was never learnt.
 # - Settings are part of it: eps of the norms, and *which* GELU. `gelu_new` is an approximation by a tanh.
 #
-# By hand, d = 2 and one output: stored W = (3; 5), shape (2, 1). For x = (1 10): x W = 3 + 50 = 53. Ours is (3 5), shape
-# (1, 2), and gives the same. But for W = (3 4; 5 6), shape (2, 2): x W = (53 64), and without turning it, by `nn.Linear`,
-# (3 + 40, 5 + 60) = (43 65). It fits, and it is wrong.
+# By hand, d = 2 and one output: stored W = (3; 5), shape (2, 1). For x = (1 10): x W = 3 + 50 = 53. Ours is (3 5),
+# shape (1, 2), and gives the same. But for W = (3 4; 5 6), shape (2, 2): x W = (53 64), and without turning it, by
+# `nn.Linear`, (3 + 40, 5 + 60) = (43 65). It fits, and it is wrong.
 
 # %% [markdown] tags=["exercise:convert_gpt2"]
 # ## Write the conversion
 #
 # `convert_gpt2(config, weights)` in `gpt2.py` gives (fields, ours): with `build_model(fields, vocab_size)` the fields
-# are a model, and ours are its parameters, all of them and nothing else. A tensor that is missing is an error. So is one
-# that is left over: it is a part of their model that yours has not.
+# are a model, and ours are its parameters, all of them and nothing else. A tensor that is missing is an error. So is
+# one that is left over: it is a part of their model that yours has not.
 #
 # Before you begin: which of their tensors are square?
 
@@ -262,10 +262,10 @@ report("untrained", build_model(FIELDS, tokenizer.vocab_size).eval())
 folder.cleanup()
 
 # %% [markdown]
-# A wrong GELU does not show in four digits of the loss; logits beside logits show it. The others cost between a twentieth
-# and a third of a nat in this model, which has hardly begun to attend: easy to see beside the right figure, and not
-# without it, for the model still knows its letters. So "it writes something like English" proves nothing. Parity is
-# measured in logits, to 1e-4, and none of these five is anywhere near that.
+# A wrong GELU does not show in four digits of the loss; logits beside logits show it. The others cost between a
+# twentieth and a third of a nat in this model, which has hardly begun to attend: easy to see beside the right figure,
+# and not without it, for the model still knows its letters. So "it writes something like English" proves nothing.
+# Parity is measured in logits, to 1e-4, and none of these five is near that.
 #
 # ## What the field does today
 #
@@ -275,9 +275,10 @@ folder.cleanup()
 #   layout this is. The smallest has 124 million parameters and 50,257 tokens.
 # - Large models come in several files with an index, `model.safetensors.index.json`, that says which tensor lies where;
 #   since all places stand in the header, one tensor can be read without the rest, or mapped into memory.
-# - Every family has habits of its own. RoPE pairs channels that are neighbours, or those of two halves, so a Llama's queries and
-#   keys may have to change the order of their channels; Mixtral's experts are many small tensors that become one; files for llama.cpp (GGUF) hold weights in 4
-#   bits. `docs/interop.md` has the tables that this project goes by, one for both directions.
+# - Every family has habits of its own. RoPE pairs channels that are neighbours, or those of two halves, so a
+#   Llama's queries and keys may have to change the order of their channels; Mixtral's experts are many small tensors
+#   that become one; files for llama.cpp (GGUF) hold weights in 4 bits. `docs/interop.md` has the tables that this
+#   project goes by, one for both directions.
 #
 # `firsthand import` takes the real GPT-2, from a folder or by its name on the hub (with the extra `hf`). The shipped
 # reader checks all places before it reads a number; and in the shipped conversion GPT-2 is a table of rules, which is

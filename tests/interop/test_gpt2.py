@@ -39,9 +39,9 @@ def test_what_is_handed_over_stays(saved):
 
 def test_refusals_name_the_tensor(saved):
     config, weights = parts(saved)
-    with pytest.raises(UserError, match="lacks the tensor transformer.wpe.weight"):
+    with pytest.raises(UserError, match=r"lacks the tensor transformer\.wpe\.weight"):
         convert_gpt2(config, {name: one for name, one in weights.items() if "wpe" not in name})
-    with pytest.raises(UserError, match="has the tensor score.weight"):
+    with pytest.raises(UserError, match=r"has the tensor score\.weight"):
         convert_gpt2(config, weights | {"score.weight": torch.ones(2)})
     with pytest.raises(UserError, match="not supported"):
         convert_gpt2(config | {"scale_attn_by_inverse_layer_idx": True}, weights)

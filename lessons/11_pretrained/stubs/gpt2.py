@@ -19,8 +19,8 @@ def convert_gpt2(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> tu
         "n_layers", "d_model", "n_heads", "context_length"   n_layer, n_embd, n_head, n_positions
         "d_ff"            n_inner; 4 n_embd where that is absent or None
         "norm"            {"part": "layer_norm", "eps": layer_norm_epsilon}; 1e-5 where absent
-        "ffn"             {"part": "mlp", "activation": ...}, by activation_function: "gelu_tanh" for "gelu_new", which it
-                          is where absent; "gelu" and "relu" for the same
+        "ffn"             {"part": "mlp", "activation": ...}, by activation_function: "gelu_tanh" for "gelu_new", which
+                          it is where absent; "gelu" and "relu" for the same
         "tied"            tie_word_embeddings; True where absent
 
     ours: contiguous tensors in fp32, whatever they are stored in. d is d_model; N counts layers from 0; K is weight or
