@@ -109,6 +109,7 @@ BODY = raw(NUMBERS)
 WHOLE = {"a": entry("F32", [3], 0, 12), "b": entry("F32", [2], 12, 20)}
 OVERLAP = {"a": entry("F32", [3], 0, 12), "b": entry("F32", [3], 8, 20)}
 HOLE = {"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 12, 20)}
+THREE = framed({"c": entry("F32", [2], 12, 20), "a": entry("F32", [1], 0, 4), "b": entry("F32", [2], 4, 12)}, BODY)
 DAMAGED = {
     "it ends one number too early": framed(WHOLE, BODY[:-4]),
     "one number stands behind the last tensor": framed(WHOLE, BODY + BODY[:4]),
@@ -174,16 +175,18 @@ def _words(found) -> str:
 
 
 def refuses_damage(subject) -> None:
-    """The first damage that is not refused; the tag says all of them."""
-    silent = {}
+    """The first damage that is not refused; the tag says all of them. Then what is refused by a crash."""
+    silent, crashed = {}, {}
     for what, file in DAMAGED.items():
         try:
             found = subject.within(lambda parts, file=file: read(parts, file))
         except Broken as error:
-            kind = error.__cause__.__cause__ if error.__cause__ is not None else None
-            if isinstance(kind, ValueError):
-                continue
-            raise
+            reason = error.__cause__.__cause__ if error.__cause__ is not None else None
+            if reason is None:
+                raise
+            if not isinstance(reason, ValueError):
+                crashed[what] = f"{type(reason).__name__}: {' '.join(str(reason).split())[:120]}"
+            continue
         silent[what] = _words(found)
     if silent:
         first = next(iter(silent))
@@ -192,6 +195,13 @@ def refuses_damage(subject) -> None:
             "A file that a full disk has cut off, or that is made to mislead, is taken for a model.",
             "Check each length against the file before you use it; every byte belongs to one tensor.",
             "+".join(sorted(silent)),
+        )
+    if crashed:
+        first = next(iter(crashed))
+        raise Broken(
+            f"A file of which {first} ended in {crashed[first]}.",
+            "It is refused, by luck; whoever has the file learns nothing about it.",
+            "Compare end - begin with what shape and dtype need, and the lengths with the file, and raise UserError.",
         )
 
 
@@ -212,6 +222,7 @@ SAFETENSORS = Checks(
         **{f"of {code}": only(code, 3, 2) for code in CODES},
         **{what: damaged(what) for what in DAMAGED},
     },
+    edges=tuple(DAMAGED),
     properties=(
         gives(
             "smallest",
@@ -228,6 +239,14 @@ SAFETENSORS = Checks(
             "x = (0 1 2 · 3 4 5), shape (2, 3),",
             "The numbers lie row after row, the last axis running fastest, as in torch.",
             "reshape to the shape as it is listed.",
+        ),
+        gives(
+            "places",
+            THREE,
+            {"c": said(torch.tensor([4.0, 5.0])), "a": said(torch.tensor([1.0])), "b": said(torch.tensor([2.0, 3.0]))},
+            "A header that lists c, a, b, which lie in the order a = (1), b = (2 3), c = (4 5),",
+            "data_offsets says where a tensor begins and where it ends, counted from the end of the header.",
+            "Print begin, end and the bytes that you take for each of the three.",
         ),
         gives(
             "half",
@@ -374,7 +393,7 @@ def fitting(subject) -> None:
 
 
 def computes(subject) -> None:
-    """One layer's maps, by what they compute."""
+    """A layer's maps, by what they compute."""
     given, ours, _, _ = tensors(subject)
     x = torch.randn(12, generator=torch.Generator().manual_seed(5))
     stored = {name.removeprefix("transformer."): one for name, one in given["weights"].items()}
@@ -422,6 +441,8 @@ GPT2 = Checks(
         "a missing tensor": without("transformer.h.1.mlp.c_fc.bias"),
         "a tensor too many": adding("transformer.h.1.mlp.c_gate.weight"),
     },
+    edges=("a missing tensor", "a tensor too many"),
+    once=("twelve layers",),
     properties=(
         Property("names", names),
         Property("fitting", fitting),
