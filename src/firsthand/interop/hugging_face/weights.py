@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,45 @@ def read_weights(folder: Path, family: Family, fields: dict[str, Any], vocab_siz
     """
     shards = _shards(folder)
     headers = {name: entry for path in shards for name, entry in read_header(path).items()}
-    _bound(folder, fields, len(headers))
-    sketch = sketch_of(fields, vocab_size, str(folder / "config.json"))
-    plan = list(steps(family.rules, {name: tuple(tensor.shape) for name, tensor in sketch.items()}))
-    names = _names(family, headers, tied="unembedding.weight" not in sketch)
-    _check(folder, plan, sketch, {name: headers[theirs] for name, theirs in names.items()})
-    stored = {name: tensor for path in shards for name, tensor in read_safetensors(path).items()}
-    tensors = {name: stored.pop(theirs) for name, theirs in names.items()}
+    plan = plan_of(family, fields, vocab_size, headers, str(folder))
+    return plan.carry_out({name: tensor for path in shards for name, tensor in read_safetensors(path).items()})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How tensors of theirs become the parameters of a model of ours. `names`: as the rules say and as they are stored;
+    `shapes`: of our parameters."""
+
+    steps: list[Step]
+    names: Mapping[str, str]
+    shapes: Mapping[str, Shape]
+
+    def carry_out(self, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The parameters in fp32, by our names. `stored`, by their names, is emptied of them on the way."""
+        tensors = {name: stored.pop(theirs) for name, theirs in self.names.items()}
+        stored.clear()
+        weights: dict[str, Tensor] = {}
+        for step in self.steps:  # one after another, so that little is there twice
+            weights |= step.back({name: tensors.pop(name).float() for name in step.theirs}, self.shapes)
+        return weights
+
+
+def plan_of(
+    family: Family, fields: dict[str, Any], vocab_size: int, there: Mapping[str, tuple[torch.dtype, Shape]], where: str
+) -> Plan:
+    """The plan for the tensors that are `there`, which are checked against the model that `fields` describe.
+
+    UserError names the first that is missing, left over, or of another shape or kind than the model's. `where` they
+    were found is for its words.
+    """
+    _bound(where, fields, len(there))
+    sketch = sketch_of(fields, vocab_size, f"{where}/config.json")
     shapes = {name: tuple(tensor.shape) for name, tensor in sketch.items()}
-    del stored
-    weights: dict[str, Tensor] = {}
-    for step in plan:  # one after another, so that little is there twice
-        weights |= step.back({name: tensors.pop(name).float() for name in step.theirs}, shapes)
-    return weights
+    plan = Plan(
+        list(steps(family.rules, shapes)), _names(family, there, tied="unembedding.weight" not in sketch), shapes
+    )
+    _check(where, plan.steps, sketch, {name: there[theirs] for name, theirs in plan.names.items()})
+    return plan
 
 
 def _shards(folder: Path) -> list[Path]:
@@ -74,13 +101,13 @@ def _shards(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(shards)]
 
 
-def _bound(folder: Path, fields: Mapping[str, Any], tensors: int) -> None:
+def _bound(where: str, fields: Mapping[str, Any], tensors: int) -> None:
     """Of every layer and expert there must be a tensor: before anything is made for each of them."""
     ffn = fields["ffn"]
     experts = ffn.get("n_experts", 1) if isinstance(ffn, dict) else 1
     if fields["n_layers"] * experts > tensors:
         raise DamagedError(
-            f"{folder / 'config.json'} speaks of {fields['n_layers']:,} layers"
+            f"{where}/config.json speaks of {fields['n_layers']:,} layers"
             f"{f' of {experts:,} experts' if experts > 1 else ''}, but there are only {tensors:,} tensors."
         )
 
@@ -99,21 +126,21 @@ def _names(family: Family, there: Iterable[str], tied: bool) -> dict[str, str]:
 
 
 def _check(
-    folder: Path, plan: list[Step], sketch: Mapping[str, Tensor], there: Mapping[str, tuple[torch.dtype, Shape]]
+    where: str, plan: list[Step], sketch: Mapping[str, Tensor], there: Mapping[str, tuple[torch.dtype, Shape]]
 ) -> None:
     wanted = {name: tuple(tensor.shape) for step in plan for name, tensor in step.out(sketch).items()}
     missing, extra = sorted(wanted.keys() - there.keys()), sorted(there.keys() - wanted.keys())
     if missing:
         raise UserError(
-            f"{folder} lacks the tensor {missing[0]} and {len(missing) - 1} more that its config.json asks for."
+            f"{where} lacks the tensor {missing[0]} and {len(missing) - 1} more that its config.json asks for."
         )
     if extra:
         raise UserError(
-            f"{folder} has the tensor {extra[0][:120]} and {len(extra) - 1} more that no part of this kind of model "
+            f"{where} has the tensor {extra[0][:120]} and {len(extra) - 1} more that no part of this kind of model "
             "takes. It is another kind, or a head or adapter was saved with it."
         )
     for name, (dtype, shape) in there.items():
         if shape != wanted[name]:
-            raise UserError(f"{folder}: the tensor {name} is {shape}, but by its config.json it is {wanted[name]}.")
+            raise UserError(f"{where}: the tensor {name} is {shape}, but by its config.json it is {wanted[name]}.")
         if dtype not in FLOATS:
-            raise UserError(f"{folder}: the tensor {name} is {dtype}, so it is quantized, which is not read here.")
+            raise UserError(f"{where}: the tensor {name} is {dtype}, so it is quantized, which is not read here.")
