@@ -42,7 +42,7 @@ def test_a_batch_may_be_cut_though_its_parts_have_unequal_numbers_of_targets(set
     cut, cut_loss, cut_norm = step(3, **settings)
     torch.testing.assert_close(cut.table, one.table)
     assert (cut_loss, cut_norm) == pytest.approx((loss, norm))
-    assert loss == pytest.approx(float(F.cross_entropy(Bigram().table[IDS].flatten(0, 1), TARGETS.flatten())))
+    assert loss == pytest.approx(F.cross_entropy(Bigram().table[IDS].flatten(0, 1), TARGETS.flatten()).item())
     assert cut.training
     assert cut.table.grad is None
 
@@ -50,7 +50,7 @@ def test_a_batch_may_be_cut_though_its_parts_have_unequal_numbers_of_targets(set
 def test_the_step_is_as_long_as_the_clipped_gradient():
     model, _, norm = step(2, max_norm=0.01)
     assert norm > 0.01
-    assert float((model.table - Bigram().table).norm()) == pytest.approx(0.01, rel=1e-3)
+    assert (model.table - Bigram().table).norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
 def test_an_infinite_loss_moves_nothing():
