@@ -98,6 +98,7 @@ def _run(command: list[str] | str, folder: Path) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_command_of_the_readme_runs(workplace: Path) -> None:
     commands = _commands(ROOT / "README.md")
     assert "make demo" in commands
@@ -116,6 +117,7 @@ def test_every_command_of_the_readme_runs(workplace: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_command_of_your_own_part_runs(workplace: Path) -> None:
     """The page's mixer, which nothing in src knows: checked, trained, compared, sampled and looked at."""
     page = ROOT / "docs" / "your-own-part.md"

@@ -7,6 +7,7 @@ from firsthand.learn.grader.gate import gate
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [one.id for one in manifest.exercises()])
 def test_an_exercise_proves_itself(name):
     assert gate(manifest.exercise(name)) == []
