@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from firsthand.model.embedding import Embedding
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model, import_parts
 from firsthand.ops.cross_entropy import linear_cross_entropy
@@ -103,7 +102,7 @@ def flops_per_token(model: LanguageModel) -> float:
 
 def hidden_weights(model: LanguageModel) -> int:
     """Numbers in the blocks' matrices. By name, as optimizers tell them: only such parameters are called `weight`."""
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | Embedding)}
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     return sum(
         p.numel()
         for name, p in model.named_parameters()
@@ -154,7 +153,7 @@ def _matrices(model: LanguageModel) -> Iterator[tuple[int, int, bool]]:
 
     With those that adapters bring (`own`), and those that are no parameter because they are quantized.
     """
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | Embedding)}
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     parts = {name: part for name, part in model.named_modules() if name.startswith("blocks.")}
     for name, p in model.named_parameters():
         place, _, last = name.rpartition(".")

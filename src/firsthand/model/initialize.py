@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from firsthand.model.embedding import Embedding
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.mixers.attention import CausalSelfAttention
 
@@ -18,7 +17,7 @@ def weights(model: LanguageModel) -> Iterator[tuple[str, Tensor]]:
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
         stack = isinstance(weight, nn.Parameter) and weight.ndim == 3
-        if stack or isinstance(module, nn.Linear | nn.Embedding | Embedding):
+        if stack or isinstance(module, nn.Linear | nn.Embedding):
             yield name, module.weight
 
 
