@@ -15,12 +15,14 @@ from firsthand.adapt.heads import put_head
 from firsthand.adapt.prepare import make_adapter
 from firsthand.adapt.saved import Adapted
 from firsthand.assemble import load_weights
+from firsthand.compress.saved import apart
 from firsthand.config import AdaptNode, setting
 from firsthand.errors import DamagedError, UserError
 from firsthand.interop import Imported, models
 from firsthand.interop.hugging_face.maps import their_maps
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import Unfilled, build_model
+from firsthand.model.quantized import put
 from firsthand.model.vocabulary import grown
 from firsthand.parts import named_again
 from firsthand.tokens import Tokenizer
@@ -72,17 +74,20 @@ def open_model(path: str | Path, device: str = "cpu", parts: Iterable[str] = ())
         model = build_model(_with_parts(found.fields, named), found.vocab_size, files=bool(named))
     if adapted.labels:
         put_head(model, len(adapted.labels))
+    for name, quantized in found.quantized.items():
+        put(model, name, quantized)
     load_weights(model, found.weights, str(path))
     given = (found.tokenizer, found.fields, found.vocab_size, found.chat, adapted.labels, adapted.row_tokens)
     return Opened(model.to(device).eval(), *given)
 
 
 def find(path: str | Path) -> Imported:
-    """What `open_model` opens, before it is made a model; adapters are folded in. UserError if it names classes."""
+    """What `open_model` opens, before it is made a model: adapters are folded in, and every weight is there in full.
+    UserError if it names classes."""
     found, adapted = _found(Path(path), {})
     if adapted.labels:
         raise UserError(f"{path} names classes ({', '.join(adapted.labels[:4])}, …); begin with its base instead.")
-    return found
+    return found.whole()
 
 
 def _found(path: Path, named: dict[str, Any], depth: int = 0) -> tuple[Imported, Adapted]:
@@ -100,7 +105,7 @@ def _found(path: Path, named: dict[str, Any], depth: int = 0) -> tuple[Imported,
     weights = found.weights
     if adapted.base:
         where = adapted.base.found()
-        below, _ = _found(Path(where), named, depth + 1)
+        below = _found(Path(where), named, depth + 1)[0].whole()
         adapted.base.check(below.weights, where)
         weights = grown(below.weights, below.tokenizer.vocab_size, found.tokenizer.vocab_size)
     if adapted.adapter or adapted.quantize or adapted.base:
@@ -117,10 +122,10 @@ def _of_peft(path: Path, named: dict[str, Any], depth: int) -> Imported:
             f"The adapter in {path} is for {name}, which is not here: looked for {name} and {path / name}. Bring the "
             f"base here, and give its folder as base_model_name_or_path in {path / peft.CONFIG}."
         )
-    below, _ = _found(places[0], named, depth + 1)
+    below = _found(places[0], named, depth + 1)[0].whole()
     spec, learnt = peft.read_peft(path, their_maps(below))
     adapter, _ = make_adapter(AdaptNode(adapter=spec))
-    return replace(below, weights=merged_weights(below.weights, learnt, adapter))
+    return replace(below, weights=merged_weights(below.weights, learnt, adapter), quantized={})
 
 
 def folded(
@@ -146,7 +151,8 @@ def _saved(saved: checkpoint.Checkpoint) -> Imported:
         )
     chat = saved.config.get("chat")
     template = ChatTemplate.of_json(chat, tokenizer) if chat else None
-    return Imported(saved.config["model"], saved.config["vocab_size"], saved.model, tokenizer, template)
+    weights, quantized = apart(saved.model, saved.config.get("compress"), str(saved.path))
+    return Imported(saved.config["model"], saved.config["vocab_size"], weights, tokenizer, template, quantized)
 
 
 def _with_parts(fields: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from firsthand.adapt.dora import DoRALinear
 from firsthand.adapt.freeze import POLICIES, freeze, learning
 from firsthand.adapt.heads import put_head
 from firsthand.adapt.lora import LoRALinear, linear_of, lora_state_dict, merge_lora
-from firsthand.adapt.nf4 import BLOCK, LEVELS, NF4Linear, dequantize, quantize
+from firsthand.adapt.nf4 import NF4Linear
+from firsthand.ops.quantized.nf4 import BLOCK, LEVELS, dequantize, quantize
 from firsthand.errors import UserError
 from firsthand.generate import generate
 from firsthand.generate.packed import pack

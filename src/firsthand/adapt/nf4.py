@@ -1,62 +1,18 @@
 """NF4: a frozen weight in 4 bits a number, each block of 64 with a scale of its own (QLoRA, arXiv 2305.14314)."""
 
-import itertools
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from firsthand.adapt.lora import linear_of
+from firsthand.ops.quantized.nf4 import BLOCK, dequantize, quantize
 
-BLOCK = 64
 SCALES = 256
 """So many scales share one of their own, where they are quantized too."""
-
-LEVELS = (
-    -1.0,
-    -0.6961928009986877,
-    -0.5250730514526367,
-    -0.39491748809814453,
-    -0.28444138169288635,
-    -0.18477343022823334,
-    -0.09105003625154495,
-    0.0,
-    0.07958029955625534,
-    0.16093020141124725,
-    0.24611230194568634,
-    0.33791524171829224,
-    0.44070982933044434,
-    0.5626170039176941,
-    0.7229568362236023,
-    1.0,
-)
-"""Quantiles of the normal distribution, zero among them (appendix E)."""
-
-
-def quantize(weight: Float[Tensor, "d_out d_in"]) -> tuple[UInt8[Tensor, "pairs"], Float[Tensor, "blocks"]]:
-    """The nearest level of each number over the largest of its block, two in a byte, and those largest numbers.
-
-    Blocks run along the rows and over their ends; the last one is filled up with zeros.
-    """
-    flat = F.pad(weight.detach().float().flatten(), (0, -weight.numel() % BLOCK)).view(-1, BLOCK)
-    scales = flat.abs().amax(1)
-    levels = torch.tensor(LEVELS, device=weight.device)
-    borders = (levels[1:] + levels[:-1]) / 2
-    codes = torch.bucketize(flat / scales.clamp_min(torch.finfo(torch.float32).tiny).unsqueeze(1), borders)
-    high, low = codes.to(torch.uint8).view(-1, 2).unbind(1)
-    return high * 16 + low, scales
-
-
-def dequantize(
-    codes: UInt8[Tensor, "pairs"], scales: Float[Tensor, "blocks"], d_out: int, d_in: int
-) -> Float[Tensor, "d_out d_in"]:
-    """The numbers that `quantize` has kept, in fp32."""
-    table = torch.tensor(list(itertools.product(LEVELS, LEVELS)), device=codes.device)  # of every byte
-    blocks = table.index_select(0, codes.int()).view(-1, BLOCK) * scales.unsqueeze(1)
-    return blocks.flatten()[: d_out * d_in].view(d_out, d_in)
 
 
 class NF4Linear(nn.Module):

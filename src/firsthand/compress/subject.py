@@ -1,0 +1,59 @@
+"""A model on its way to a smaller one, and what a method may use on that way."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from firsthand.model.language_model import LanguageModel
+from firsthand.model.quantized import Kept
+
+
+@dataclass
+class Subject:
+    """The model that a plan's steps change in place; its own copy. `fields`: of a recipe's `model`, kept true by those
+    who change shapes, so that the model can be built again. `notes`: what people should know, a line each."""
+
+    model: LanguageModel
+    fields: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def of(model: LanguageModel, fields: dict[str, Any]) -> "Subject":
+        """A copy to be changed, in evaluation mode; the model itself stays as it is."""
+        return Subject(copy.deepcopy(model).eval(), copy.deepcopy(fields))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What methods may use. `windows`: rows of calibration tokens. `original`: the model that the plan began with, for
+    methods that learn from it. `train`: continues the training of the subject's model for those that need it, with
+    settings of a recipe (key=value). `done` is told how far a method is, from 0 to 1, and in what."""
+
+    windows: Int[Tensor, "windows time"]
+    original: LanguageModel
+    seed: int = 0
+    train: Callable[[Subject, dict[str, Any]], None] | None = None
+    done: Callable[[float, str], object] = lambda share, what: None
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A fresh one, so that methods do not depend on each other's draws."""
+        return torch.Generator().manual_seed(self.seed)
+
+
+def linear_maps(model: nn.Module, targets: str = "layers") -> dict[str, Any]:
+    """The linear maps of a model by name: those within its layers, or with "all" the head too, if it has its own.
+
+    A map whose weight stands in few bits already is none of them.
+    """
+    inside = {name: part for name, part in model.named_modules() if type(part) is nn.Linear}
+    return {name: part for name, part in inside.items() if targets == "all" or name.startswith("blocks.")}
+
+
+def is_quantized(model: nn.Module) -> bool:
+    return any(isinstance(part, Kept) for part in model.modules())
