@@ -14,6 +14,7 @@ from firsthand.types import Place
 
 from ..interop.gguf import models
 from . import llama
+from .products import as_llama_cpp
 
 PROMPTS = [
     "The capital of France is",
@@ -99,13 +100,6 @@ def agreement(model, prompts, theirs):
     return free / (NEW * len(PROMPTS)), forced / (NEW * len(PROMPTS))
 
 
-def rounded(module, arguments):
-    """llama.cpp's products with 4 and 8-bit weights round their other side to 8 bits in blocks of 32 (Q8_0, Q8_1)."""
-    blocks = arguments[0].unflatten(-1, (-1, 32))
-    scale = blocks.abs().amax(-1, keepdim=True) / 127
-    return (((blocks / scale.clamp_min(1e-30)).round() * scale).flatten(-2),)
-
-
 def moved(model, ids):
     """How far the logits move, on average, when the embedding is changed by a millionth."""
     row = torch.tensor([ids])
@@ -126,11 +120,11 @@ def test_the_same_file_gives_nearly_the_same_tokens_and_the_rest_is_their_roundi
     free, forced = agreement(opened.model, prompts, theirs)
     print(f"\nthe same file: {free:.1%} of tokens, {forced:.1%} after llama.cpp's own beginnings")
     exact = moved(opened.model, prompts[0])
-    for module in opened.model.modules():
-        if isinstance(module, torch.nn.Linear):
-            module.register_forward_pre_hook(rounded)
+    as_llama_cpp(opened.model, smollm)
+    free_too, forced_too = agreement(opened.model, prompts, theirs)
+    print(f"with their products: {free_too:.1%} of tokens, {forced_too:.1%} after llama.cpp's own beginnings")
     noisy = moved(opened.model, prompts[0])
-    print(f"a change of a millionth moves our logits by {exact:.1g}, with their rounding by {noisy:.1g}")
+    print(f"a change of a millionth moves our logits by {exact:.1g}, with their products by {noisy:.1g}")
     assert forced > 0.95
     assert noisy > 100 * exact
 
