@@ -79,7 +79,8 @@ def test_codes_and_scales_stay_when_the_model_is_cast():
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("blocks.0.mixer.query", (32, 16)), ("blocks.9.mixer.query", (32, 32)), ("norm", (32, 32)), ("", (1, 1))]
+    ("name", "shape"),
+    [("blocks.0.mixer.query", (32, 16)), ("blocks.9.mixer.query", (32, 32)), ("norm", (32, 32)), ("", (1, 1))],
 )
 def test_a_weight_that_no_part_has_is_refused(name, shape):
     model = build_model(SMALL, 40)

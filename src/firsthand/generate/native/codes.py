@@ -40,6 +40,7 @@ class Codes:
     levels: Tensor | None
     group: int
     step: float = 1.0
+
     def rows(self, which: Any) -> "Codes":
         """Some of the rows: a slice of them, in the same memory, or those of a tensor of numbers."""
         packed, zeros = self.packed[which], None if self.zeros is None else self.zeros[which]
@@ -48,7 +49,13 @@ class Codes:
 
     def instruction(self, kind: int, bias: Tensor | None = None, **fields: Any) -> Instruction:
         """A product with this weight, or a row of it. `bias` in fp32, kept alive by the caller."""
-        tensors = {"weight": self.packed, "scales": self.scales, "zeros": self.zeros, "levels": self.levels, "bias": bias}
+        tensors = {
+            "weight": self.packed,
+            "scales": self.scales,
+            "zeros": self.zeros,
+            "levels": self.levels,
+            "bias": bias,
+        }
         pointers = {name: None if tensor is None else tensor.data_ptr() for name, tensor in tensors.items()}
         form = {"format": INT8 if self.levels is None else INT4, "narrow": FORMATS[self.scales.dtype], "b": self.step}
         sizes = {"m": self.shape[1], "per": -(-self.group // UNIT), "groups": self.scales.shape[1]}
@@ -85,6 +92,8 @@ def codes_of(quantized: Quantized) -> Codes:
     """The weight as the machine reads it. Unavailable says why it cannot."""
     library()
     format, (d_out, d_in) = quantized.format, quantized.shape
+    if not isinstance(format, Affine | NF4Format):
+        raise Unavailable(f"{type(format).__name__} has no instruction")
     scales = quantized.tensors["scales"].contiguous()
     if scales.device.type != "cpu":
         raise Unavailable("the weight is not on a CPU")
@@ -95,21 +104,24 @@ def codes_of(quantized: Quantized) -> Codes:
         numbers = torch.stack((bytes_ >> 4, bytes_ & 15), -1).flatten(1)
         levels = torch.tensor(LEVELS)
         return Codes((d_out, d_in), _pairs(numbers), scales.view(d_out, -1), None, levels, BLOCK, 1 / FINEST)
-    if not isinstance(format, Affine):
-        raise Unavailable(f"{type(format).__name__} has no instruction")
     group = format.width(d_in)
     if group % UNIT and group != d_in:
         raise Unavailable(f"groups of {group} are no whole units of {UNIT}")
-    zeros, first = quantized.tensors.get("zeros"), format.codes[0]
+    codes, zeros, first = quantized.tensors["codes"], quantized.tensors.get("zeros"), format.codes[0]
+    levels = None
     if format.bits <= 4:
-        numbers = (unpacked(quantized.tensors["codes"], format, d_in) - first).to(torch.uint8)
+        codes = _pairs((unpacked(codes, format, d_in) - first).to(torch.uint8))
         levels = torch.arange(16.0) + first
-        zeros = None if zeros is None else zeros.to(torch.int8)
-        return Codes((d_out, d_in), _pairs(numbers), scales, zeros, levels, group)
-    codes = quantized.tensors["codes"]
-    if zeros is not None:  # bytes without a sign become bytes with one
-        codes, zeros = ((each.to(torch.int16) - 128).to(torch.int8) for each in (codes, zeros))
-    return Codes((d_out, d_in), _filled(codes).contiguous(), scales, zeros, None, group)
+    elif zeros is not None:  # bytes without a sign become bytes with one
+        codes, zeros = (codes.to(torch.int16) - 128).to(torch.int8), zeros.to(torch.int16) - 128
+    zeros = None if zeros is None else zeros.to(torch.int16)
+    packed = codes if levels is not None else _filled(codes).contiguous()
+    if group > UNIT and group % PAIR and group != d_in:  # units go in pairs, or each for itself
+        scales, zeros = (None if each is None else _each_unit(each, group, d_in) for each in (scales, zeros))
+        group = UNIT
+    if group <= UNIT:
+        scales, zeros = (None if each is None else _filled(each, 2).contiguous() for each in (scales, zeros))
+    return Codes((d_out, d_in), packed, scales, zeros, levels, group)
 
 
 def alike(parts: Sequence[Codes]) -> bool:
@@ -128,10 +140,15 @@ def joined(parts: Sequence[Codes]) -> Codes:
     return Codes(shape, packed, scales, zeros, first.levels, first.group, first.step)
 
 
-def _filled(codes: Tensor) -> Tensor:
-    """Rows filled up to whole pairs; as they are where they have them."""
-    missing = -codes.shape[1] % PAIR
-    return F.pad(codes, (0, missing)) if missing else codes
+def _filled(rows: Tensor, multiple: int = PAIR) -> Tensor:
+    """Rows filled up to whole multiples; as they are where they have them."""
+    missing = -rows.shape[1] % multiple
+    return F.pad(rows, (0, missing)) if missing else rows
+
+
+def _each_unit(groups: Tensor, group: int, d_in: int) -> Tensor:
+    """What each unit of a row has of its group's."""
+    return groups.repeat_interleave(group // UNIT, 1)[:, : -(-d_in // UNIT)]
 
 
 def _pairs(numbers: Tensor) -> Tensor:

@@ -13,13 +13,14 @@
 
 enum { UNIT = 32, PAIR = 2 * UNIT };
 
-typedef struct { /* an input as whole numbers; of each unit: its scale, their sum, and what its products are scaled by */
+typedef struct { /* an input as whole numbers, and the scale of each unit */
     int16_t *numbers;
-    float *scales, *sums, *factors;
+    float *scales;
+    float *groups, *factors; /* of one row of the weight: each group's scale; each unit's with the input's */
     int units;
 } Whole;
 
-static Whole whole_in(float *room, int m) { /* room: 3/4 of m rounded up to PAIR is enough */
+static Whole whole_in(float *room, int m) { /* room: 5/8 of m rounded up to PAIR is enough */
     const int units = (m + PAIR - 1) / PAIR * 2;
     float *after = room + units * UNIT / 2;
     return (Whole){(int16_t *)room, after, after + units, after + 2 * units, units};
@@ -30,7 +31,6 @@ static void make_whole(Whole to, const float *x, int m) {
     for (int u = 0; u < to.units; u++) {
         const int from = u * UNIT, count = m - from < UNIT ? (m > from ? m - from : 0) : UNIT;
         float values[UNIT] = {0}, largest = 0, none = 0;
-        int32_t sum = 0;
         for (int j = 0; j < count; j++) values[j] = x[from + j];
         _Pragma("omp simd reduction(max : largest) reduction(+ : none)") for (int j = 0; j < UNIT; j++) {
             const float size = fabsf(values[j]);
@@ -38,13 +38,8 @@ static void make_whole(Whole to, const float *x, int m) {
             none += 0 * size; /* NaN if a number is none, and then the outputs are */
         }
         const float by = largest > 1e-30f ? 32767 / largest : 0;
-        _Pragma("omp simd reduction(+ : sum)") for (int j = 0; j < UNIT; j++) {
-            const int32_t number = (int32_t)((values[j] * by + magic) - magic);
-            to.numbers[from + j] = (int16_t)number;
-            sum += number;
-        }
+        for (int j = 0; j < UNIT; j++) to.numbers[from + j] = (int16_t)(int32_t)((values[j] * by + magic) - magic);
         to.scales[u] = largest / 32767 + none;
-        to.sums[u] = (float)sum;
     }
 }
 
@@ -54,66 +49,75 @@ static inline float scale_at(const Instruction *op, size_t index) {
     return op->narrow == BF16 ? widened(bits) : as_float((uint32_t)(bits & 0x7fff) << 13) * 0x1p112f; /* fp16 */
 }
 
-/* What each unit of row i is scaled by; the answer is what the zeros take away. */
-static float scale_units(const Instruction *op, size_t i, Whole x) {
+/* The scales of row i. Groups are a unit, or whole pairs whose products are added before they are scaled. */
+static void scales_of(const Instruction *op, size_t i, Whole x) {
     const size_t start = i * op->groups;
-    const int8_t *zeros = op->zeros ? op->zeros + start : NULL;
-    float off = 0;
-    if (op->per == 1)
-        for (int u = 0; u < op->groups; u++) x.factors[u] = scale_at(op, start + u) * op->b * x.scales[u];
-    else
-        for (int g = 0, u = 0; g < op->groups; g++) {
-            const float scale = scale_at(op, start + g) * op->b;
-            const int end = u + op->per < x.units ? u + op->per : x.units;
-            for (; u < end; u++) x.factors[u] = scale * x.scales[u];
-        }
-    for (int u = op->per * op->groups; u < x.units; u++) x.factors[u] = 0; /* a whole unit to fill up */
-    if (zeros)
-        for (int g = 0, u = 0; g < op->groups; g++)
-            for (int end = u + op->per < x.units ? u + op->per : x.units; u < end; u++)
-                off += x.factors[u] * x.sums[u] * zeros[g];
-    return off;
+    for (int g = 0; g < op->groups; g++) x.groups[g] = scale_at(op, start + g) * op->b;
+    for (int u = 0; op->per == 1 && u < x.units; u++) x.factors[u] = x.groups[u] * x.scales[u];
 }
 
 #ifdef __AVX512BW__
-static inline __m512 scaled(__m512 sum, __m512i codes, const Whole *x, int u) {
+typedef __m512i Levels; /* as 16-bit numbers, twice: of an index five bits count */
+
+static inline __m512 scaled(__m512 sum, __m512i codes, const Whole *x, int u, const float *factors) {
     const __m512i products = _mm512_madd_epi16(codes, _mm512_loadu_si512(x->numbers + u * UNIT));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), _mm512_set1_ps(x->factors[u]), sum);
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), _mm512_set1_ps(factors[u]), sum);
 }
 
-static float dot_of_codes(const Instruction *op, size_t i, Whole x, __m512i levels) {
-    const size_t width = (size_t)x.units * UNIT;
+/* Units `u` to `end` of a row of codes, each scaled by its factor, in 16 sums. zeros: of each unit, or of all. */
+static inline __m512 dot_of_units(const Instruction *op, const char *row, Whole x, Levels levels, int u, int end,
+                                  const float *factors, const int16_t *zeros) {
     __m512 even = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
-    if (op->format == INT8) {
-        const int8_t *row = (const int8_t *)op->weight + i * width;
-        for (int u = 0; u < x.units; u += 2, row += PAIR) {
-            even = scaled(even, _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)row)), &x, u);
-            odd = scaled(odd, _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(row + UNIT))), &x, u + 1);
+    const int each = op->per == 1;
+    for (; u < end; u += 2) {
+        __m512i first, second;
+        if (op->format == INT8) {
+            const __m256i *codes = (const __m256i *)(row + u * UNIT);
+            first = _mm512_cvtepi8_epi16(_mm256_loadu_si256(codes));
+            second = _mm512_cvtepi8_epi16(_mm256_loadu_si256(codes + 1));
+        } else {
+            const __m512i both = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(row + u / 2 * UNIT)));
+            first = _mm512_permutexvar_epi16(both, levels);
+            second = _mm512_permutexvar_epi16(_mm512_srli_epi16(both, 4), levels);
         }
-    } else {
-        const uint8_t *row = (const uint8_t *)op->weight + i * width / 2;
-        for (int u = 0; u < x.units; u += 2, row += UNIT) { /* of an index five bits count, and levels are there twice */
-            const __m512i both = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)row));
-            even = scaled(even, _mm512_permutexvar_epi16(both, levels), &x, u);
-            odd = scaled(odd, _mm512_permutexvar_epi16(_mm512_srli_epi16(both, 4), levels), &x, u + 1);
+        if (zeros) {
+            first = _mm512_sub_epi16(first, _mm512_set1_epi16(zeros[each ? u : 0]));
+            second = _mm512_sub_epi16(second, _mm512_set1_epi16(zeros[each ? u + 1 : 0]));
         }
+        even = scaled(even, first, &x, u, factors);
+        odd = scaled(odd, second, &x, u + 1, factors);
     }
-    return _mm512_reduce_add_ps(_mm512_add_ps(even, odd));
+    return _mm512_add_ps(even, odd);
+}
+
+static float dot_of_codes(const Instruction *op, const char *row, Whole x, Levels levels, const int16_t *zeros) {
+    if (op->per == 1) return _mm512_reduce_add_ps(dot_of_units(op, row, x, levels, 0, x.units, x.factors, zeros));
+    __m512 sum = _mm512_setzero_ps();
+    for (int g = 0, u = 0; g < op->groups; g++) {
+        const int end = g + 1 < op->groups ? u + op->per : x.units;
+        const __m512 group = dot_of_units(op, row, x, levels, u, end, x.scales, zeros ? zeros + g : NULL);
+        sum = _mm512_fmadd_ps(group, _mm512_set1_ps(x.groups[g]), sum);
+        u = end;
+    }
+    return _mm512_reduce_add_ps(sum);
 }
 #else
-static float dot_of_codes(const Instruction *op, size_t i, Whole x, const int16_t *levels) {
-    const char *row = (const char *)op->weight + i * x.units * (op->format == INT8 ? UNIT : UNIT / 2);
+typedef const int16_t *Levels;
+
+static float dot_of_codes(const Instruction *op, const char *row, Whole x, Levels levels, const int16_t *zeros) {
     float total = 0;
     for (int u = 0; u < x.units; u++) {
         const int16_t *numbers = x.numbers + u * UNIT;
         const int8_t *bytes = (const int8_t *)row + u * UNIT;
         const uint8_t *pair = (const uint8_t *)row + u / 2 * UNIT;
+        const int group = u / op->per < op->groups ? u / op->per : op->groups - 1, zero = zeros ? zeros[group] : 0;
         int32_t sum = 0;
+        int64_t fine = 0; /* levels may have 16 bits */
         if (op->format == INT8)
-            for (int j = 0; j < UNIT; j++) sum += bytes[j] * numbers[j];
+            for (int j = 0; j < UNIT; j++) sum += (bytes[j] - zero) * numbers[j];
         else
-            for (int j = 0; j < UNIT; j++) sum += levels[pair[j] >> u % 2 * 4 & 15] * numbers[j];
-        total += x.factors[u] * (float)sum;
+            for (int j = 0; j < UNIT; j++) fine += (levels[pair[j] >> u % 2 * 4 & 15] - zero) * numbers[j];
+        total += x.groups[group] * x.scales[u] * (float)(sum + fine);
     }
     return total;
 }
@@ -125,18 +129,20 @@ static void product_of_codes(const Instruction *op, const float *x, float *y, si
     int16_t levels[2 * 16] = {0};
     for (int l = 0; op->levels && l < 2 * 16; l++) levels[l] = (int16_t)lrintf(op->levels[l % 16] / op->b);
 #ifdef __AVX512BW__
-    const __m512i table = _mm512_loadu_si512(levels);
+    const Levels table = _mm512_loadu_si512(levels);
 #else
-    const int16_t *table = levels;
+    const Levels table = levels;
 #endif
     const size_t width = (size_t)(op->m + PAIR - 1) / PAIR * (op->format == INT8 ? PAIR : UNIT);
     for (int r = 0; r < rows; r++) make_whole(whole_in(apart + r * widest, op->m), x + r * strip_x, op->m);
     for (int i = from; i < to; i++) {
-        prefetch((const char *)op->weight + i * width, width);
+        const char *row = (const char *)op->weight + i * width;
+        const int16_t *zeros = op->zeros ? op->zeros + (size_t)i * op->groups : NULL;
+        prefetch(row, width);
         for (int r = 0; r < rows; r++) {
             const Whole input = whole_in(apart + r * widest, op->m);
-            const float off = scale_units(op, i, input);
-            const float value = dot_of_codes(op, i, input, table) - off + (op->bias ? op->bias[i] : 0);
+            scales_of(op, i, input);
+            const float value = dot_of_codes(op, row, input, table, zeros) + (op->bias ? op->bias[i] : 0);
             float *place = y + r * strip_y + i;
             *place = op->flag ? *place + op->a * value : value;
         }
@@ -169,6 +175,7 @@ static void unfold_row(const Instruction *op, size_t i, float *y) {
             for (int j = 0; j < UNIT; j++) values[j] = ((const int8_t *)row)[u * UNIT + j];
         else
             levels_of((const uint8_t *)row + u / 2 * UNIT, u % 2 * 4, op->levels, values);
-        for (int j = 0; j < count; j++) y[u * UNIT + j] = (values[j] - zero) * scale;
+        for (int j = 0; j < UNIT; j++) values[j] = (values[j] - zero) * scale;
+        memcpy(y + u * UNIT, values, count == UNIT ? sizeof values : count * sizeof *values);
     }
 }

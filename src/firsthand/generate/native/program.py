@@ -66,7 +66,9 @@ class Program:
     def add_codes(self, kind: str, codes: Codes, bias: Tensor | None = None, **fields: Any) -> None:
         """One more instruction with a weight in few bits."""
         exact = None if bias is None else bias.detach().float()
-        self.kept += [each for each in (codes.packed, codes.scales, codes.zeros, codes.levels, exact) if each is not None]
+        self.kept += [
+            each for each in (codes.packed, codes.scales, codes.zeros, codes.levels, exact) if each is not None
+        ]
         self.instructions.append(codes.instruction(KINDS.index(kind), exact, **fields))
 
     def _keep(self, numbers: Tensor) -> int:

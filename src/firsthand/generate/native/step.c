@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -25,7 +26,7 @@ typedef struct {
     const void *weight;
     const float *bias;
     const void *scales;    /* of each row: `groups`, as are zeros, or NULL */
-    const int8_t *zeros;
+    const int16_t *zeros;
     const float *levels;   /* of 4 bits: what each of the 16 codes stands for, a multiple of b */
 } Instruction;
 

@@ -51,7 +51,9 @@ def write(model: Imported, out: Path, dtype: str) -> list[Path]:
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)
-    lost = [name for name, kind in kinds.items() if kind != "F32" and _few(name, model) and not _exact(name, model, kind)]
+    lost = [
+        name for name, kind in kinds.items() if kind != "F32" and _few(name, model) and not _exact(name, model, kind)
+    ]
     if lost:
         kind = kinds[lost[0]]
         sys.stderr.write(

@@ -78,8 +78,6 @@ class NF4Format:
     def check(self, tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> None:
         """DamagedError unless `decode` can read these tensors."""
         blocks = -(-shape[0] * shape[1] // BLOCK)
-        check_tensors(
-            tensors, {"codes": ((blocks * BLOCK // 2,), torch.uint8), "scales": ((blocks,), torch.float32)}
-        )
+        check_tensors(tensors, {"codes": ((blocks * BLOCK // 2,), torch.uint8), "scales": ((blocks,), torch.float32)})
         if not bool(((tensors["scales"] >= 0) & (tensors["scales"] < torch.inf)).all()):
             raise DamagedError("A weight in few bits has scales that are no sizes. Use another copy.")
