@@ -85,8 +85,17 @@ def _check(model: LanguageModel, peer: Any, prompt: list[int]) -> None:
     assert off < 0.1, f"llama.cpp's logits differ by {off:.1%} of the largest"
 
 
-def _write(gguf: Any, model: LanguageModel, theta: float, path: Path) -> None:
-    """The weights as llama.cpp wants them: rows of queries and keys in its order of channels, norms in fp32."""
+def _write(
+    gguf: Any,
+    model: LanguageModel,
+    theta: float,
+    path: Path,
+    store: Callable[[str, torch.Tensor], tuple[Any, Any]] | None = None,
+) -> None:
+    """The weights as llama.cpp wants them: rows of queries and keys in its order of channels, norms in fp32.
+
+    `store`: what the file has of a matrix, and its type there; bf16 by default.
+    """
     mixer: Any = model.blocks[0].mixer
     ffn: Any = model.blocks[0].ffn
     writer = gguf.GGUFWriter(path, "llama")
@@ -110,6 +119,9 @@ def _write(gguf: Any, model: LanguageModel, theta: float, path: Path) -> None:
             weight = weight.view(-1, 2, mixer.d_head // 2, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
         if weight.ndim == 1:
             writer.add_tensor(names[name], weight.float().numpy())
+        elif store is not None:
+            stored, kind = store(names[name], weight)
+            writer.add_tensor(names[name], stored, raw_dtype=kind)
         else:
             bits = weight.to(torch.bfloat16).contiguous().view(torch.uint8).numpy()
             writer.add_tensor(names[name], bits, raw_dtype=gguf.GGMLQuantizationType.BF16)

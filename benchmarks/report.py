@@ -26,6 +26,7 @@ NAMES = [
     "step",
     "decode",
     "llama_cpp",
+    "quantized",
     "gpu",
     "optimizer",
     "corpus",

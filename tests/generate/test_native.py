@@ -10,8 +10,9 @@ from firsthand.generate.decode import generate
 from firsthand.generate.native import library as module
 from firsthand.generate.native.library import Unavailable, library
 from firsthand.generate.native.program import program_of
-from firsthand.generate.native.rows import FEW, Rows
+from firsthand.generate.native.rows import Rows
 from firsthand.generate.packed import pack
+from firsthand.generate.products import FEW
 from firsthand.generate.reference import generate as by_definition
 from firsthand.model.make import build_model
 from firsthand.types import Place

@@ -6,8 +6,10 @@ from torch import nn
 
 from firsthand.errors import UserError
 from firsthand.generate import packed as module
+from firsthand.generate import products
 from firsthand.generate.decode import generate
-from firsthand.generate.packed import PRECISIONS, Joined, Product, choose, pack
+from firsthand.generate.packed import PRECISIONS, choose, pack
+from firsthand.generate.products import Joined, Product
 from firsthand.model.ffns import FFNS
 from firsthand.model.make import build_model
 from firsthand.model.mixers import MIXERS
@@ -100,7 +102,7 @@ def test_a_bias_that_only_some_maps_have_is_kept():
 
 
 def test_without_packed_products_plain_ones_do(monkeypatch):
-    monkeypatch.setattr(module, "packed", lambda weight: weight)
+    monkeypatch.setattr(products, "packed", lambda weight: weight)
     model = make()
     assert_near(by_steps(pack(model, "fp32"), IDS), by_steps(model, IDS), "fp32")
 

@@ -32,22 +32,19 @@ def apart(
 ) -> tuple[dict[str, Tensor], dict[str, Quantized]]:
     """The weights in full, and those in few bits by the names of their parts. DamagedError if they do not fit."""
     weights, quantized = dict(tensors), {}
+    owned: dict[str, list[str]] = {}
+    for key in tensors:
+        owned.setdefault(key.rpartition(".")[0], []).append(key)
     try:
         for name, tree in (described or {}).get("quantized", {}).items():
-            own = {key.rpartition(".")[2]: weights.pop(key) for key in list(weights) if _parent(key) == name}
+            own = {key.rpartition(".")[2]: weights.pop(key) for key in owned.get(name, [])}
             bias = own.pop("bias", None)
             if bias is not None:
                 weights[f"{name}.bias"] = bias
             quantized[name] = Quantized.of_json(tree, own)
-            if tuple(quantized[name].full().shape) != quantized[name].shape:
-                raise ValueError(f"{name} has another shape")
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, OverflowError) as error:
         raise DamagedError(f"{where}: what it says about its weights in few bits is damaged ({error}).") from None
     return {name: tensor.float() if tensor.dtype in NARROW else tensor for name, tensor in weights.items()}, quantized
-
-
-def _parent(key: str) -> str:
-    return key.rpartition(".")[0]
 
 
 def _narrow(tensor: Tensor) -> Tensor:

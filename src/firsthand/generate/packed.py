@@ -5,14 +5,17 @@ import logging
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from firsthand.errors import UserError, suggest
+from firsthand.generate.native.codes import alike, codes_of
 from firsthand.generate.native.library import Unavailable, library
 from firsthand.generate.native.program import Program, program_of
+from firsthand.generate.products import Apart, CodesEmbedding, CodesProduct, Joined, JoinedCodes, Product
+from firsthand.model.embedding import Embedding
 from firsthand.model.language_model import LanguageModel
-from firsthand.ops.packed_linear import packed, packed_linear
+from firsthand.model.make import Unfilled
+from firsthand.model.quantized import QuantizedEmbedding, QuantizedLinear, quantized_parts
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ENGINES = ("auto", "native", "torch")
@@ -23,64 +26,86 @@ take half the time. Smaller models are quick in fp32 as well, and so write exact
 logger = logging.getLogger(__name__)
 
 
-class Product(nn.Module):
-    """An nn.Linear for inference. `weight` stays at hand, for parts that read it or ask it about dtype and device."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        super().__init__()
-        self.out_features, self.in_features = weight.shape
-        self.weight, self.bias = weight, bias
-        self.layout, self.dtype = packed(weight), weight.dtype
-
-    def forward(self, x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "*rows d_out"]:
-        return packed_linear(x, self.layout, self.bias)
-
-
-class Joined(nn.Module):
-    """Several maps of one input as a single product: one call in place of three, and a longer read of memory."""
-
-    def __init__(self, maps: list[nn.Linear]) -> None:
-        super().__init__()
-        self.widths = [each.out_features for each in maps]
-        weights: list[Tensor] = [each.weight for each in maps]
-        biases: list[Tensor] = [
-            each.weight.new_zeros(each.out_features) if each.bias is None else each.bias for each in maps
-        ]
-        without = all(each.bias is None for each in maps)
-        self.layout, self.dtype = packed(torch.cat(weights)), weights[0].dtype
-        self.bias = None if without else torch.cat(biases)
-
-    def forward(self, x: Float[Tensor, "*rows d_in"]) -> tuple[Float[Tensor, "*rows _"], ...]:
-        return tuple(packed_linear(x, self.layout, self.bias).split_with_sizes(self.widths, -1))
-
-
 @torch.no_grad()
 def pack(model: LanguageModel, precision: str = "auto", engine: str = "auto") -> LanguageModel:
     """A copy of the model for inference, which computes and remembers in `precision`.
 
     Linear maps are laid out for the machine (ops/packed_linear.py), and those that a part reads side by side are one
-    product. Scores are those of the model in that precision, to rounding. Weights that need no cast are shared with the
-    model, so pack again after training. `precision` is one of PRECISIONS, or "auto": bf16 for a large model where the
+    product. Weights in few bits stay so where the native library multiplies with them (native/few_bits.h), on either
+    engine; else they are there in full, which is logged. Scores are those of the model in that precision, to rounding.
+    Weights that need no cast are shared with the model, so pack again after training. `precision` is one of PRECISIONS, or "auto": bf16 for a large model where the
     machine has bf16, else fp32; the choice is logged. `engine` is one of ENGINES: "native" computes the steps after the
     prompt by compiled instructions (generate/native), "auto" does where it can. UserError for another name, and for
     "native" where that is not possible.
     """
     check_engine(engine)
-    ready: Any = _cast(_plain(model), PRECISIONS[choose(precision, model)])
+    dtype = PRECISIONS[choose(precision, model)]
+    ready: Any = _cast(_plain(model), dtype)
+    _lay_out(ready, dtype)
     for part in list(ready.modules()):
         readers: tuple[str, ...] = getattr(part, "readers", ())
         if readers:
-            part.joined = Joined([getattr(part, name) for name in readers])
+            _join(part, readers)
         for name, child in list(part.named_children()):
             if type(child) is nn.Linear and name not in readers:
                 setattr(part, name, Product(child.weight, child.bias))
             elif type(child) is nn.Dropout:
                 setattr(part, name, nn.Identity())
     if ready.unembedding is None:
-        ready.unembedding = Product(ready.embedding.weight, None)
+        table = ready.embedding
+        few = isinstance(table, CodesEmbedding)
+        ready.unembedding = CodesProduct(table.codes, None, dtype) if few else Product(table.weight, None)
     ready.program = _program(ready, engine)
     packed_model: LanguageModel = ready
     return packed_model
+
+
+def _lay_out(model: nn.Module, dtype: torch.dtype) -> None:
+    """Parts in few bits as the machine reads them; those that nothing here multiplies with become plain ones."""
+    reasons = set()
+    for part in list(model.modules()):
+        for name, child in list(part.named_children()):
+            if type(child) not in (QuantizedLinear, QuantizedEmbedding):
+                continue
+            try:
+                setattr(part, name, _few(child, dtype))
+            except Unavailable as reason:
+                reasons.add(str(reason))
+                setattr(part, name, _whole(child, dtype))
+    for reason in sorted(reasons):
+        logger.info("weights in few bits are multiplied in full: %s", reason)
+
+
+def _few(part: Any, dtype: torch.dtype) -> nn.Module:
+    codes = codes_of(part.quantized)
+    return CodesProduct(codes, part.bias, dtype) if type(part) is QuantizedLinear else CodesEmbedding(codes, dtype)
+
+
+def _whole(part: Any, dtype: torch.dtype) -> nn.Module:
+    """The part with its weight in full."""
+    with Unfilled():
+        linear = type(part) is QuantizedLinear
+        plain: Any = nn.Linear(*reversed(part.shape), bias=False) if linear else Embedding(*part.shape)
+    plain.weight = nn.Parameter(part.weight.to(dtype), False)
+    if linear:
+        plain.bias = part.bias
+    whole: nn.Module = plain
+    return whole
+
+
+def _join(part: Any, readers: tuple[str, ...]) -> None:
+    """Make one product of the maps that a part reads side by side, if their weights stand in one way."""
+    if all(type(getattr(part, name)) is nn.Linear for name in readers):
+        part.joined = Joined([getattr(part, name) for name in readers])
+        return
+    for name in readers:
+        if type(child := getattr(part, name)) is nn.Linear:
+            setattr(part, name, Product(child.weight, child.bias))
+    maps = [getattr(part, name) for name in readers]
+    if all(type(each) is CodesProduct for each in maps) and alike([each.codes for each in maps]):
+        part.joined = JoinedCodes(maps)
+    elif all(type(each) in (Product, CodesProduct) for each in maps):
+        part.joined = Apart(maps)
 
 
 def _program(model: LanguageModel, engine: str) -> Program | None:
@@ -105,6 +130,7 @@ def choose(precision: str, model: LanguageModel) -> str:
     if precision != "auto":
         return precision
     numbers = sum(weight.numel() for weight in model.parameters())
+    numbers += sum(part.shape[0] * part.shape[1] for _, part in quantized_parts(model))
     able = _has_bf16(next(model.parameters()).device)
     chosen = "bf16" if able and numbers >= LARGE else "fp32"
     logger.info("%d million parameters, bf16 %s: generating in %s", numbers // 10**6, ("absent", "there")[able], chosen)
@@ -149,9 +175,12 @@ def _plain(model: LanguageModel) -> LanguageModel:
 
 
 def _cast(model: LanguageModel, dtype: torch.dtype) -> LanguageModel:
-    """A copy whose weights have this dtype. Those that have it already are the model's own, seen once more."""
-    copies: dict[int, Any] = {}
+    """A copy whose weights have this dtype. Those that have it already are the model's own, seen once more, as are
+    those in few bits."""
+    copies: dict[int, Any] = {id(tensor): tensor for _, part in quantized_parts(model) for tensor in part.buffers()}
     for tensor in (*model.parameters(), *model.buffers()):
+        if id(tensor) in copies:
+            continue
         cast = tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
         copies[id(tensor)] = nn.Parameter(cast, False) if isinstance(tensor, nn.Parameter) else cast
     return copy.deepcopy(model, copies).eval()

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from firsthand.errors import DamagedError
 from firsthand.ops.quantized import Quantized
 
 
@@ -19,6 +20,15 @@ class Kept(nn.Module):
         self.format, self.shape = quantized.format, quantized.shape
         for name, tensor in quantized.tensors.items():
             self.register_buffer(name, tensor, persistent=False)  # opened by what the checkpoint says, not by name
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Kept":
+        """A model that is cast to another precision keeps its codes and scales: only devices change."""
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, tensor in before.items():
+            if tensor is not None and tensor.dtype != self._buffers[name].dtype:  # type: ignore[union-attr]
+                self._buffers[name] = tensor.to(self._buffers[name].device)  # type: ignore[union-attr]
+        return self
 
     @property
     def quantized(self) -> Quantized:
@@ -56,7 +66,7 @@ class QuantizedEmbedding(Kept):
     def rows(self, ids: Int[Tensor, " rows"]) -> Float[Tensor, "rows d_model"]:
         """The vectors of these tokens. Formats whose tensors have a row for each are read there alone."""
         tensors = self.quantized.tensors
-        if all(len(tensor) == self.vocab_size for tensor in tensors.values()):
+        if all(tensor.ndim == 2 and len(tensor) == self.vocab_size for tensor in tensors.values()):
             some = {name: tensor[ids] for name, tensor in tensors.items()}
             return Quantized(self.format, (len(ids), self.d_model), some).full()
         return self.weight[ids]
@@ -69,9 +79,16 @@ def quantized_parts(model: nn.Module) -> Iterator[tuple[str, Kept]]:
 
 @torch.no_grad()
 def put(model: nn.Module, name: str, quantized: Quantized) -> None:
-    """Let the linear map or embedding called `name` have this weight."""
+    """Let the linear map or embedding called `name` have this weight. DamagedError if the model has none of its shape."""
     parent, _, last = name.rpartition(".")
-    before = model.get_submodule(name)
+    before: Any = model.get_submodule(name) if name in dict(model.named_modules()) else None
+    known = isinstance(before, nn.Linear | nn.Embedding | Kept)
+    shape = tuple(getattr(before, "shape", None) or before.weight.shape) if known else None
+    if shape != quantized.shape:
+        raise DamagedError(
+            f"A weight in few bits is {list(quantized.shape)} and called {name!r:.80}; the model has "
+            f"{list(shape) if shape else 'no map or table'} there."
+        )
     kind = QuantizedEmbedding if isinstance(before, nn.Embedding | QuantizedEmbedding) else QuantizedLinear
     part = kind(before, quantized=quantized).train(before.training)
     setattr(model.get_submodule(parent), last, part)

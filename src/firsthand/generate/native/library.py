@@ -16,6 +16,7 @@ import torch
 from firsthand.text.download import cache as cache_folder
 
 SOURCE = Path(__file__).with_name("step.c")
+INCLUDED = Path(__file__).with_name("few_bits.h")
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-O3", "-fPIC", "-shared", "-fno-math-errno")
 """-ffast-math would change how the whole process treats the smallest numbers."""
@@ -34,9 +35,9 @@ class Instruction(ctypes.Structure):
     """As in step.c."""
 
     _fields_ = [
-        *_fields(ctypes.c_int32, "kind layer x y z n m groups half flag"),
+        *_fields(ctypes.c_int32, "kind layer x y z n m groups format flag per narrow"),
         *_fields(ctypes.c_float, "a b"),
-        *_fields(ctypes.c_void_p, "weight bias"),
+        *_fields(ctypes.c_void_p, "weight bias scales zeros levels"),
     ]
 
 
@@ -54,8 +55,8 @@ class Unavailable(Exception):
 
 
 def library() -> ctypes.CDLL:
-    """The library with its function `step`. The first time on a machine it takes a second or two. Unavailable says why
-    nothing compiles it."""
+    """The library with its functions `step`, `multiply` and `unfold`. The first time on a machine it takes seconds.
+    Unavailable says why nothing compiles it."""
     found = _loaded()
     if isinstance(found, str):
         raise Unavailable(found)
@@ -71,8 +72,13 @@ def _loaded() -> ctypes.CDLL | str:
         return f"step.c is not compiled: {error.stderr.decode(errors='replace').strip() or error}"
     except (OSError, subprocess.SubprocessError) as error:
         return f"step.c is not compiled: {error}"
-    compiled.step.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
-    compiled.step.restype = None
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    for function, arguments in (
+        (compiled.step, (pointer, number, number, pointer)),
+        (compiled.multiply, (pointer, pointer, pointer, pointer, number, number, number)),
+        (compiled.unfold, (pointer, pointer, pointer, number, number)),
+    ):
+        function.argtypes, function.restype = arguments, None
     return compiled
 
 
@@ -82,7 +88,8 @@ def _compiled() -> Path:
     if compiler is None:
         raise OSError(f"there is no C compiler: none of {', '.join(COMPILERS)}")
     processor = (platform.machine(), *sorted(map(str, torch.cpu.get_capabilities().items())))
-    key = hashlib.blake2b(SOURCE.read_bytes() + repr((compiler, FLAGS, BEST, processor)).encode(), digest_size=8)
+    made_of = SOURCE.read_bytes() + INCLUDED.read_bytes() + repr((compiler, FLAGS, BEST, processor)).encode()
+    key = hashlib.blake2b(made_of, digest_size=8)
     folder = cache_folder() / "native"
     path = folder / f"step-{key.hexdigest()}.so"
     if path.exists():

@@ -6,8 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from firsthand.generate.native.codes import Codes
 from firsthand.generate.native.library import Instruction, Unavailable
+from firsthand.generate.products import CodesEmbedding, CodesProduct, JoinedCodes, Product
 from firsthand.model.block import Block
+from firsthand.model.embedding import Embedding
 from firsthand.model.ffns.activations import ACTIVATIONS
 from firsthand.model.ffns.gated import Gated
 from firsthand.model.ffns.mlp import MLP
@@ -57,8 +60,16 @@ class Program:
             None if each is None else self._keep(each) for each in (weight, None if bias is None else bias.float())
         ]
         self.instructions.append(
-            Instruction(kind=KINDS.index(kind), half=half, weight=pointers[0], bias=pointers[1], **fields)
+            Instruction(kind=KINDS.index(kind), format=half, weight=pointers[0], bias=pointers[1], **fields)
         )
+
+    def add_codes(self, kind: str, codes: Codes, bias: Tensor | None = None, **fields: Any) -> None:
+        """One more instruction with a weight in few bits."""
+        exact = None if bias is None else bias.detach().float()
+        self.kept += [
+            each for each in (codes.packed, codes.scales, codes.zeros, codes.levels, exact) if each is not None
+        ]
+        self.instructions.append(codes.instruction(KINDS.index(kind), exact, **fields))
 
     def _keep(self, numbers: Tensor) -> int:
         self.kept.append(numbers.detach().contiguous())
@@ -70,7 +81,12 @@ def program_of(model: LanguageModel) -> Program:
     program, d_model = Program(vocab_size=model.vocab_size), model.embedding.d_model
     x, first, normed = (program.room(name, d_model) for name in ("stream", "first", "normed"))
     _only(model, LanguageModel)
-    program.add("embed", weight=model.embedding.weight, y=x, n=d_model)
+    table: Any = model.embedding
+    _only(table, Embedding, CodesEmbedding)
+    if isinstance(table, CodesEmbedding):
+        program.add_codes("embed", table.codes, y=x, n=d_model)
+    else:
+        program.add("embed", weight=table.weight, y=x, n=d_model)
     _only(model.position, Rope, LearnedPosition, NoPosition)
     if isinstance(model.position, LearnedPosition):
         program.add("place", weight=model.position.table.float(), y=x, n=d_model)
@@ -106,7 +122,7 @@ def _attend(program: Program, mixer: Any, layer: int, x: int, y: int, share: flo
     heads, kv_heads, n = mixer.n_heads, mixer.n_kv_heads, mixer.d_head
     program.groups = max(program.groups, kv_heads)
     found, looked_up = program.room("found", (heads + 2 * kv_heads) * n), program.room("looked up", heads * n)
-    _multiply(program, mixer.joined, [mixer.query, mixer.key, mixer.value], x, found)
+    _multiply(program, mixer._modules.get("joined"), [mixer.query, mixer.key, mixer.value], x, found)
     for norm, start, count in ((mixer.query_norm, found, heads), (mixer.key_norm, found + heads * n, kv_heads)):
         _only(norm, UnitNorm, nn.Identity)
         if isinstance(norm, UnitNorm):
@@ -127,7 +143,7 @@ def _think(program: Program, ffn: Any, x: int, y: int, share: float) -> None:
     n = ffn.up.out_features
     wide = program.room("wide", 2 * n)
     if isinstance(ffn, Gated):
-        _multiply(program, ffn.joined, [ffn.gate, ffn.up], x, wide)
+        _multiply(program, ffn._modules.get("joined"), [ffn.gate, ffn.up], x, wide)
     else:
         _multiply(program, ffn.up, [ffn.up], x, wide)
     program.add("activate", x=wide, y=wide, z=wide + n if isinstance(ffn, Gated) else -1, n=n, flag=bend)
@@ -136,22 +152,20 @@ def _think(program: Program, ffn: Any, x: int, y: int, share: float) -> None:
 
 def _multiply(program: Program, module: Any, maps: list[Any], x: int, y: int, share: float | None = None) -> None:
     """Products of one input, their outputs side by side from `y`; with a share they are added to what stands there."""
-    program.maps[len(program.instructions)] = (module, len(maps))
-    for each in maps:
-        if each.in_features % 2:
-            raise Unavailable("a map of an odd number of channels has no instruction")
-        program.add(
-            "product",
-            weight=each.weight,
-            bias=each.bias,
-            x=x,
-            y=y,
-            n=each.out_features,
-            m=each.in_features,
-            flag=share is not None,
-            a=share or 0.0,
-        )
-        y += each.out_features
+    pieces = [module] if isinstance(module, JoinedCodes) else maps
+    program.maps[len(program.instructions)] = (module, len(pieces))
+    for each in pieces:
+        _only(each, nn.Linear, Product, CodesProduct, JoinedCodes)
+        fields: dict[str, Any] = {"x": x, "y": y, "flag": share is not None, "a": share or 0.0}
+        if isinstance(each, CodesProduct | JoinedCodes):
+            n = each.codes.shape[0]
+            program.add_codes("product", each.codes, each.bias, n=n, **fields)
+        else:
+            n = each.out_features
+            if each.in_features % 2:
+                raise Unavailable("a map of an odd number of channels has no instruction")
+            program.add("product", weight=each.weight, bias=each.bias, n=n, m=each.in_features, **fields)
+        y += n
 
 
 def _normalize(program: Program, norm: Any, x: int, y: int, n: int) -> None:

@@ -9,13 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from firsthand.generate.native.codes import room
 from firsthand.generate.native.library import Instruction, Text, library
 from firsthand.generate.native.program import Program
+from firsthand.generate.products import FEW
 from firsthand.model.mixers.kv_cache import KVCache
-from firsthand.ops.packed_linear import packed_linear
-
-FEW = 4
-"""Up to so many rows step.c multiplies; more than that oneDNN's matrix products do, with step.c between them."""
 
 
 class Rows:
@@ -33,7 +31,7 @@ class Rows:
         pointers = ctypes.c_void_p * len(states)
         self.keys = pointers(*(state.keys.data_ptr() for state in states))
         self.values = pointers(*(state.values.data_ptr() for state in states))
-        widest = max(each.m for each in program.instructions)
+        widest = max(room(each.m) for each in program.instructions)
         self.apart = np.empty((torch.get_num_threads(), rows, widest), np.float32)
         self.text = Text(
             self.strips.data_ptr(),
@@ -89,10 +87,9 @@ class Rows:
 
 def _product(module: Any, x: Tensor, y: Tensor, share: float | None) -> Any:
     """A call that leaves the module's answer to x in y, or adds `share` of it."""
-    layout, bias, dtype = module.layout, module.bias, module.dtype
 
     def call() -> None:
-        answer = packed_linear(x.to(dtype), layout, bias)
+        answer = module.multiply(x.to(module.dtype))
         if share is None:
             y.copy_(answer)
         else:

@@ -1,27 +1,33 @@
 /* One token after another through a whole model: a list of instructions (program.py) carried out in one call.
 
    Every row of text has a strip of floats, in which an instruction finds its input at x and leaves its output at y.
-   Weights are fp32 or bf16, as are keys and values; all else is fp32. With several threads each takes its share of a
+   Weights are fp32, bf16 or few bits (few_bits.h), keys and values fp32 or bf16; all else is fp32. With several threads each takes its share of a
    product's outputs and of attention's heads; what is left is small, and a row of text is one thread's. */
 
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
 enum { EMBED, PLACE, RMS_NORM, LAYER_NORM, PRODUCT, ROTATE, ATTEND, ACTIVATE, MIX, CAP };
 enum { IDENTITY, GELU, GELU_TANH, RELU, RELU2, SILU };
+enum { FP32, BF16, FP16, INT8, INT4 };
 
 typedef struct {
     int32_t kind, layer;
     int32_t x, y, z;       /* where in the strip: input, output, a second input or -1 */
     int32_t n, m, groups;  /* numbers of the output and of the input (of each group) */
-    int32_t half, flag;    /* whether the weight is bf16; which activation or layout; whether a product is added to y */
+    int32_t format, flag;  /* of the weight; which activation or layout; whether a product is added to y */
+    int32_t per, narrow;   /* of a weight in few bits: units that share a scale; the scales' format */
     float a, b;
     const void *weight;
     const float *bias;
+    const void *scales;    /* of each row: `groups`, as are zeros, or NULL */
+    const int16_t *zeros;
+    const float *levels;   /* of 4 bits: what each of the 16 codes stands for, a multiple of b */
 } Instruction;
 
 typedef struct {
@@ -67,6 +73,8 @@ static inline void prefetch(const void *row, size_t bytes) {
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)row + AHEAD + line);
 }
 
+#include "few_bits.h"
+
 #define DOT(TYPE, VALUE)                                                                                              \
     {                                                                                                                 \
         const TYPE *w = weight;                                                                                       \
@@ -96,18 +104,24 @@ static float dot_of_pairs(const uint32_t *weight, const float *even, const float
 static void product(const Instruction *op, const Text *text, int part, int parts) {
     const int from = op->n * part / parts, to = op->n * (part + 1) / parts, m = op->m, rows = text->rows;
     float *apart = text->apart + (size_t)part * rows * text->widest;
-    for (int r = 0; op->half && r < rows; r++) {
+    const int half = op->format == BF16;
+    if (op->format >= INT8) {
+        product_of_codes(op, text->strips + op->x, text->strips + op->y, text->strip, text->strip, rows, apart,
+                         text->widest, from, to);
+        return;
+    }
+    for (int r = 0; half && r < rows; r++) {
         const float *x = text->strips + (size_t)r * text->strip + op->x;
         float *even = apart + (size_t)r * text->widest, *odd = even + m / 2;
         for (int j = 0; j < m / 2; j++) even[j] = x[2 * j], odd[j] = x[2 * j + 1];
     }
     for (int i = from; i < to; i++) {
-        const void *weight = at(op->weight, op->half, (size_t)i * m);
-        prefetch(weight, (size_t)m * (op->half ? 2 : 4));
+        const void *weight = at(op->weight, half, (size_t)i * m);
+        prefetch(weight, (size_t)m * (half ? 2 : 4));
         for (int r = 0; r < rows; r++) {
             float *strip = text->strips + (size_t)r * text->strip, *y = strip + op->y + i;
             const float *even = apart + (size_t)r * text->widest;
-            float value = op->half ? dot_of_pairs(weight, even, even + m / 2, m / 2) : dot(weight, 0, strip + op->x, m);
+            float value = half ? dot_of_pairs(weight, even, even + m / 2, m / 2) : dot(weight, 0, strip + op->x, m);
             value += op->bias ? op->bias[i] : 0;
             *y = op->flag ? *y + op->a * value : value;
         }
@@ -204,14 +218,21 @@ static void activate(const Instruction *op, float *strip) {
         for (int i = 0; i < n; i++) y[i] *= gated[i];
 }
 
+static void embed(const Instruction *op, int64_t token, float *y) {
+    const int half = op->format == BF16;
+    if (op->format >= INT8) {
+        unfold_row(op, (size_t)token, y);
+        return;
+    }
+    for (int i = 0; i < op->n; i++) y[i] = 0;
+    add_scaled(y, at(op->weight, half, (size_t)token * op->n), half, 1, op->n);
+}
+
 static void of_one_row(const Instruction *op, const Text *text, int r) {
     float *strip = text->strips + (size_t)r * text->strip, *x = strip + op->x, *y = strip + op->y;
     const int position = text->column - text->first[r];
     switch (op->kind) {
-    case EMBED:
-        for (int i = 0; i < op->n; i++) y[i] = 0;
-        add_scaled(y, at(op->weight, op->half, text->tokens[r] * op->n), op->half, 1, op->n);
-        break;
+    case EMBED: embed(op, text->tokens[r], y); break;
     case PLACE: add_scaled(y, (const float *)op->weight + (size_t)position * op->n, 0, 1, op->n); break;
     case RMS_NORM:
     case LAYER_NORM: normalize(op, strip); break;
@@ -245,4 +266,24 @@ void step(const Instruction *program, int from, int to, const Text *text) {
 #else
     for (int i = from; i < to; i++) carry_out(program + i, text, 0, 1);
 #endif
+}
+
+/* A single product with a weight in few bits, for whoever carries out the rest. apart: `threads` x rows x widest. */
+void multiply(const Instruction *op, const float *x, float *y, float *apart, int rows, int widest, int threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int part = 0; part < threads; part++)
+        product_of_codes(op, x, y, op->m, op->n, rows, apart + (size_t)part * rows * widest, widest,
+                         op->n * part / threads, op->n * (part + 1) / threads);
+}
+
+/* A whole weight in few bits, in fp32 or bf16. apart: `threads` x m, for the latter. */
+void unfold(const Instruction *op, void *to, float *apart, int half, int threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int part = 0; part < threads; part++)
+        for (int i = op->n * part / threads; i < op->n * (part + 1) / threads; i++) {
+            const size_t start = (size_t)i * op->m;
+            float *row = half ? apart + (size_t)part * op->m : (float *)to + start;
+            unfold_row(op, i, row);
+            for (int j = 0; half && j < op->m; j++) ((uint16_t *)to)[start + j] = rounded(row[j]);
+        }
 }

@@ -1,7 +1,7 @@
 """Weights in few bits: the formats in which they can stand, and the product with one.
 
-To write your own format: a frozen dataclass with `encode(weight) -> tensors` and `decode(tensors, shape) -> weight`,
-whose fields are what a plan may set; then a line in the table.
+To write your own format: a frozen dataclass with `encode(weight) -> tensors`, `decode(tensors, shape) -> weight` and
+`check(tensors, shape)`, whose fields are what a plan may set; then a line in each table.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +28,9 @@ class Format(Protocol):
 
     def decode(self, tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Float[Tensor, "d_out d_in"]:
         """The numbers that stand there, in fp32."""
+
+    def check(self, tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> None:
+        """DamagedError unless these are tensors that `decode` can read. Cheap: files from strangers meet it first."""
 
 
 FORMATS: dict[str, Callable[..., Format]] = {"affine": Affine, "nf4": NF4Format, "bitmask": Bitmask}
@@ -63,6 +66,10 @@ class Quantized:
     @staticmethod
     def of_json(tree: Mapping[str, Any], tensors: dict[str, Tensor]) -> "Quantized":
         """What `to_json` gave, with its tensors. UserError, TypeError or ValueError for what it never gives."""
-        rows, columns = (int(size) for size in tree["shape"])
+        rows, columns = tree["shape"]
+        if not all(type(size) is int and size > 0 for size in (rows, columns)):
+            raise ValueError(f"[{rows!r:.20}, {columns!r:.20}] is no shape of a weight")
         spec = {key: value for key, value in tree.items() if key != "shape"}
-        return Quantized(build("format", FORMATS, spec, files=False), (rows, columns), tensors)
+        quantized = Quantized(build("format", FORMATS, spec, files=False), (rows, columns), tensors)
+        quantized.format.check(tensors, quantized.shape)
+        return quantized

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from firsthand.errors import UserError
+from firsthand.errors import DamagedError, UserError
 
 SCALES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -32,10 +32,14 @@ class Affine:
     reach: float | None = None
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 8 or (self.group is not None and self.group < 2) or self.scales not in SCALES:
+        whole = type(self.bits) is int and (self.group is None or type(self.group) is int)
+        reach = self.reach is None or 0 < self.reach < 2.0**16
+        fits = whole and reach and 2 <= self.bits <= 8 and (self.group is None or self.group >= 2)
+        if not fits or self.scales not in SCALES:
             raise UserError(
-                f"No weights can stand in bits={self.bits}, group={self.group}, scales={self.scales}: bits are 2 to 8, "
-                f"a group has at least 2 numbers (null: a row), and scales are one of {', '.join(SCALES)}."
+                f"No weights can stand in bits={self.bits}, group={self.group}, scales={self.scales}, "
+                f"reach={self.reach}: bits are 2 to 8, a group has at least 2 numbers (null: a row), scales are one of "
+                f"{', '.join(SCALES)}, and the largest number's code is more than 0."
             )
 
     @property
@@ -53,12 +57,25 @@ class Affine:
         zeros = tensors.get("zeros")
         return self.values(codes, tensors["scales"].float(), None if zeros is None else zeros.float())
 
+    def check(self, tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> None:
+        """DamagedError unless `decode` can read these tensors. It looks at shapes and scales, not at every code."""
+        rows, columns = shape
+        groups = -(-columns // self.width(columns))
+        bytes_ = columns if self.bits > 4 else -(-columns // 2)
+        signed = self.bits > 4 and self.symmetric
+        expected = {"codes": ((rows, bytes_), torch.int8 if signed else torch.uint8)}
+        expected["scales"] = ((rows, groups), SCALES[self.scales])
+        if not self.symmetric:
+            expected["zeros"] = ((rows, groups), torch.uint8)
+        check_tensors(tensors, expected)
+        if not bool(((tensors["scales"] > 0) & (tensors["scales"] < torch.inf)).all()):
+            raise DamagedError("A weight in few bits has scales that are no sizes. Use another copy.")
+
     def grid(
         self, weight: Float[Tensor, "d_out d_in"]
     ) -> tuple[Float[Tensor, "d_out groups"], Float[Tensor, "d_out groups"] | None]:
-        """Scales and zeros (None if symmetric) of the groups. UserError for numbers that are none."""
-        if not bool(torch.isfinite(weight).all()):
-            raise UserError("A weight with numbers that are not finite cannot be rounded. Use an earlier checkpoint.")
+        """Scales and zeros (None if symmetric) of the groups. UserError for numbers that are none, or beyond scales."""
+        check_finite(weight)
         groups = self._groups(weight.detach().float())
         first, last = self.codes
         if self.symmetric:
@@ -73,8 +90,8 @@ class Affine:
         scales: Float[Tensor, "d_out groups"],
         zeros: Float[Tensor, "d_out groups"] | None,
     ) -> Int[Tensor, "d_out d_in"]:
-        """The codes of the nearest levels (halves to even)."""
-        codes = (self._groups(weight.detach().float()) / scales.unsqueeze(-1)).round()
+        """The codes of the nearest levels (halves to even, of the product with 1 / scale, as torchao has it)."""
+        codes = (self._groups(weight.detach().float()) * scales.reciprocal().unsqueeze(-1)).round()
         if zeros is not None:
             codes = codes + zeros.unsqueeze(-1)
         return codes.clamp(*self.codes).flatten(1)[:, : weight.shape[1]].to(torch.int16)
@@ -111,9 +128,34 @@ class Affine:
         return F.pad(rows, (0, -rows.shape[1] % width)).unflatten(1, (-1, width))
 
     def _rounded(self, scales: Tensor) -> Tensor:
-        """As the file keeps them; 1 for a group of zeros."""
-        scales = scales.to(SCALES[self.scales]).float()
-        return torch.where(scales > 0, scales, torch.ones_like(scales))
+        """As the file keeps them; 1 for a group of zeros. The smallest are rounded up: down, they would cut off much."""
+        kind = torch.finfo(SCALES[self.scales])
+        short = scales.to(SCALES[self.scales]).float()
+        if bool(short.isinf().any()):
+            raise UserError(f"A weight has numbers whose scales are beyond {self.scales}. Write scales: fp32.")
+        short = torch.where(scales > short * (1 + kind.eps), short + kind.tiny * kind.eps, short)
+        return torch.where(short > 0, short, torch.ones_like(short))
+
+
+def check_finite(weight: Tensor) -> None:
+    """UserError if a number is NaN or infinite."""
+    if not bool(torch.isfinite(weight).all()):
+        raise UserError("A weight with numbers that are not finite cannot be rounded. Use an earlier checkpoint.")
+
+
+def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[tuple[int, ...], torch.dtype]]) -> None:
+    """DamagedError unless they are these, with these shapes and dtypes."""
+    found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            raise DamagedError(
+                f"A weight in few bits has {_shown(found.get(name))} as its {name}; its format needs "
+                f"{_shown(expected.get(name))}. Use another copy."
+            )
+
+
+def _shown(what: tuple[tuple[int, ...], torch.dtype] | None) -> str:
+    return "nothing" if what is None else f"{list(what[0])} of {what[1]}"
 
 
 def packed(codes: Int[Tensor, "d_out d_in"], format: Any) -> Tensor:

@@ -10,6 +10,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from firsthand.errors import DamagedError
+from firsthand.ops.quantized.affine import check_finite, check_tensors
+
 BLOCK = 64
 
 LEVELS = (
@@ -65,8 +68,16 @@ class NF4Format:
         return 4.0
 
     def encode(self, weight: Float[Tensor, "d_out d_in"]) -> dict[str, Tensor]:
+        check_finite(weight)
         codes, scales = quantize(weight)
         return {"codes": codes, "scales": scales}
 
     def decode(self, tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Float[Tensor, "d_out d_in"]:
         return dequantize(tensors["codes"], tensors["scales"], *shape)
+
+    def check(self, tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> None:
+        """DamagedError unless `decode` can read these tensors."""
+        blocks = -(-shape[0] * shape[1] // BLOCK)
+        check_tensors(tensors, {"codes": ((blocks * BLOCK // 2,), torch.uint8), "scales": ((blocks,), torch.float32)})
+        if not bool(((tensors["scales"] >= 0) & (tensors["scales"] < torch.inf)).all()):
+            raise DamagedError("A weight in few bits has scales that are no sizes. Use another copy.")
