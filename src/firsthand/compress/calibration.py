@@ -87,7 +87,7 @@ class Layer:
                 known.append(name)
 
         place = self.places[0]
-        self._listen({name: note for name in self.maps}, [self.inputs[0][:1]], [_rows(place, 1)])
+        self._listen(dict.fromkeys(self.maps, note), [self.inputs[0][:1]], [_rows(place, 1)])
         return [names for _, names in groups if names]
 
     def gather(self, statistic: Callable[[int], Statistic], only: Iterable[str] | None = None) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def linear_maps(model: nn.Module, targets: str | list[str] = "layers") -> dict[s
     inside = {name: part for name, part in model.named_modules() if type(part) is nn.Linear}
     if not isinstance(targets, list):
         if targets not in ("layers", "all"):
-            raise UserError(f"targets: {targets!r} is neither layers nor all. For some maps give a list of their names.")
+            raise UserError(f"targets: {targets!r} is neither layers nor all. For some maps give a list of names.")
         return {name: part for name, part in inside.items() if targets == "all" or name.startswith("blocks.")}
     chosen: set[str] = set()
     for target in targets:

@@ -1,7 +1,7 @@
 """Products of whole numbers of 8 bits, summed in 32: what a processor does several times as fast as with floats.
 
-`reference` is the definition. torch's own kernel (`torch._int_mm`) is private to it, so all that we know of it stands in
-this file; it is used where it gives the same numbers, which is tried once and said in the log.
+`reference` is the definition. torch's own kernel (`torch._int_mm`) is private to it, so all that we know of it stands
+in this file; it is used where it gives the same numbers, which is tried once and said in the log.
 """
 
 import logging

@@ -46,7 +46,9 @@ def test_folded_scales_change_nothing(mixer, norm):
             source = source_of(layer, names)
             if source is not None:
                 width = layer.maps[names[0]].in_features
-                scale_channels(layer, source, names, torch.rand(width, generator=torch.Generator().manual_seed(1)) + 0.5)
+                scale_channels(
+                    layer, source, names, torch.rand(width, generator=torch.Generator().manual_seed(1)) + 0.5
+                )
                 folded += 1
     assert folded >= 4
     torch.testing.assert_close(scores(subject.model), before, rtol=1e-3, atol=1e-4)

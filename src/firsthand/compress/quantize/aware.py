@@ -20,7 +20,8 @@ class Aware:
     The straight-through estimator (Bengio et al., arXiv 1308.3432, section 4) on weights (arXiv 1712.05877, section 3):
     steps too small for one rounding add up in the full weight until they move a code. `train`: settings of a recipe,
     like {train.steps: 200}; afterwards the weights are rounded for good. `bits`, `group`, `symmetric`, `scales` and
-    `reach` as in ops/quantized/affine.py; `embedding` (rounded after the training) and `targets` as in round_to_nearest.
+    `reach` as in ops/quantized/affine.py; `embedding` (rounded after the training) and `targets` as those of
+    round_to_nearest.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class Inputs(Gram):
 
 
 class AWQ:
-    """W X = (W · s)(X / s), and s = mean|X|^a protects the channels that matter (Lin et al., arXiv 2306.00978, eq. 4-5).
+    """W X = (W · s)(X / s), and s = mean|X|^a protects what matters (Lin et al., arXiv 2306.00978, eq. 4 and 5).
 
     Maps that read the same input share s. `steps` exponents a from 0 to 1 are tried; the best has the smallest error
     of the maps' outputs, each over the size of that output. 1 / s goes into the part before, which folding.py finds;

@@ -1,5 +1,6 @@
 """GPTQ: weights are rounded column by column, and those still to come make up for the error so far."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class GPTQ:
         scales: str = "fp16",
         reach: float | None = None,
         damping: float = 0.01,
-        block: int = 128,
+        block: int = 32,
         order: str | None = "activation",
         search: bool = True,
         sequential: bool = False,
@@ -75,7 +76,7 @@ def gptq(
     gram: Float[Tensor, "d_in d_in"],
     format: Affine,
     damping: float = 0.01,
-    block: int = 128,
+    block: int = 32,
     order: str | None = None,
     search: bool = False,
 ) -> Quantized:
@@ -90,27 +91,29 @@ def gptq(
     columns = diagonal.argsort(descending=True, stable=True) if order else torch.arange(len(diagonal))
     rest, inverse = rest[:, columns].clone(), _factor(hessian[columns][:, columns], damping)
     width = format.width(len(columns))
-    scales, zeros = best_grid(format, weight, diagonal) if search else format.grid(weight)
+    grid = partial(best_grid, format) if search else lambda some, _: format.grid(some)
+    scales, zeros = grid(weight, diagonal)
     codes = torch.empty(rest.shape, dtype=torch.int16)
     ahead = not order and width < len(columns)  # whether a group's scale waits until its turn
     size = width * max(1, block // width) if ahead else block
     for start in range(0, len(columns), size):
         end = min(start + size, len(columns))
-        errors = torch.empty(len(rest), end - start, dtype=torch.float64)
+        work = rest[:, start:end].t().contiguous()
+        errors = torch.empty_like(work)
         for i in range(start, end):
             group = int(columns[i]) // width
+            own = slice(group, group + 1)
             if ahead and i % width == 0:
-                now, importance = rest[:, i : i + width], diagonal[i : i + width]
-                scale, zero = best_grid(format, now, importance) if search else format.grid(now)
-                scales[:, group : group + 1] = scale
-                if zeros is not None and zero is not None:
-                    zeros[:, group : group + 1] = zero
-            own = scales[:, group : group + 1], None if zeros is None else zeros[:, group : group + 1]
-            code = format.nearest(rest[:, i : i + 1], *own)
+                now = work[i - start : i - start + width].t()
+                scales[:, own], zero = grid(now, diagonal[i : i + width])
+                if zeros is not None:
+                    zeros[:, own] = zero
+            beside = scales[:, own], None if zeros is None else zeros[:, own]
+            code = format.nearest(work[i - start, :, None], *beside)
             codes[:, columns[i]] = code[:, 0]
-            errors[:, i - start] = (rest[:, i] - format.values(code, *own)[:, 0]) / inverse[i, i]
-            rest[:, i:end] -= errors[:, i - start, None] * inverse[i, i:end]
-        rest[:, end:] -= errors @ inverse[start:end, end:]
+            errors[i - start] = (work[i - start] - format.values(code, *beside)[:, 0]) / inverse[i, i]
+            work[i - start :].addr_(inverse[i, i:end], errors[i - start], alpha=-1)
+        rest[:, end:] -= errors.t() @ inverse[start:end, end:]
     return Quantized(format, (weight.shape[0], weight.shape[1]), format.keep(codes, scales, zeros))
 
 

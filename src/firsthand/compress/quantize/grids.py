@@ -24,7 +24,8 @@ def best_grid(
     for share in SHARES:
         some, some_zeros = format.grid(share * weight)
         error = format.values(format.nearest(weight, some, some_zeros), some, some_zeros) - weight.float()
-        cost = F.pad(error.square() * importance.float(), (0, -weight.shape[1] % width)).unflatten(1, (-1, width)).sum(-1)
+        weighed = F.pad(error.square() * importance.float(), (0, -weight.shape[1] % width))
+        cost = weighed.unflatten(1, (-1, width)).sum(-1)
         better = cost < least
         least = torch.where(better, cost, least)
         scales = torch.where(better, some, scales)

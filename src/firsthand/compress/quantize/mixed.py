@@ -59,9 +59,7 @@ class Mixed:
         round_tables(subject, self.embedding)
 
 
-def chosen(
-    size: Mapping[str, Sequence[int]], loss: Mapping[str, Sequence[float]], budget: float
-) -> dict[str, int]:
+def chosen(size: Mapping[str, Sequence[int]], loss: Mapping[str, Sequence[float]], budget: float) -> dict[str, int]:
     """For each map the number of its format, so that all bytes stay below the budget and the losses' sum is small.
 
     Greedy: from the fewest bytes for each, always the change with the largest fall of loss a byte that still fits.

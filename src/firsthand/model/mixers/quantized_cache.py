@@ -18,7 +18,7 @@ BESIDE = 4
 
 
 class QuantizedKVCache(KVCache):
-    """A KVCache whose slots hold bytes: of each token's vector in each head the codes, their step and the lowest number.
+    """A KVCache whose slots hold bytes: of each token's vector in each head the codes, their step and the least number.
 
     x becomes round((x - low) / step) · step + low with step = (high - low) / (2^bits - 1) (KIVI, arXiv 2402.02750,
     section 3.1, "per token"). All that is read has been rounded, that of the same call included, so that it does not
