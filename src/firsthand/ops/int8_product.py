@@ -22,9 +22,9 @@ def rounded_rows(x: Float[Tensor, "*rows d_in"]) -> tuple[Int8[Tensor, "*rows d_
 
 def int8_product(x: Int8[Tensor, "*rows d_in"], weight: Int8[Tensor, "d_out d_in"]) -> Float[Tensor, "*rows d_out"]:
     """x Wᵀ, summed in whole numbers, as floats."""
-    rows = x.flatten(0, -2)
+    rows = x.reshape(-1, x.shape[-1])
     product = torch._int_mm(rows, weight.t()) if _can(x.device.type) else reference(rows, weight)
-    return product.float().unflatten(0, x.shape[:-1])
+    return product.float().view(*x.shape[:-1], len(weight))
 
 
 def reference(x: Int8[Tensor, "rows d_in"], weight: Int8[Tensor, "d_out d_in"]) -> Int32[Tensor, "rows d_out"]:

@@ -19,7 +19,7 @@ def subject_of(**more):
     model = build_model(fields, VOCAB)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
-            nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+            nn.init.normal_(parameter, std=0.5 * parameter.shape[1] ** -0.5)
         elif name.endswith("norm.gain"):
             parameter.data.copy_(torch.randn_like(parameter).exp())
     return Subject.of(model, fields)

@@ -41,19 +41,19 @@ def test_sensitivity_is_the_kl_of_the_whole_model_with_one_map_rounded(mixer, re
 def test_the_budget_goes_where_it_buys_most():
     size = {"a": [4, 8], "b": [4, 8], "c": [40, 80]}
     loss = {"a": [1.0, 0.1], "b": [3.0, 0.1], "c": [4.0, 0.0]}
-    assert chosen(size, loss, 48) == {"a": 0, "b": 0, "c": 0}
-    assert chosen(size, loss, 52) == {"a": 0, "b": 1, "c": 0}
-    assert chosen(size, loss, 56) == {"a": 1, "b": 1, "c": 0}
-    assert chosen(size, loss, 96) == {"a": 1, "b": 1, "c": 1}
+    assert chosen(size, loss, 48.0) == {"a": 0, "b": 0, "c": 0}
+    assert chosen(size, loss, 52.0) == {"a": 0, "b": 1, "c": 0}
+    assert chosen(size, loss, 56.0) == {"a": 1, "b": 1, "c": 0}
+    assert chosen(size, loss, 96.0) == {"a": 1, "b": 1, "c": 1}
     with pytest.raises(UserError, match="even the smallest formats take 48 bytes, more than the 47"):
-        chosen(size, loss, 47)
+        chosen(size, loss, 47.0)
 
 
 def test_the_choice_is_near_the_best_of_all():
     generator = torch.Generator().manual_seed(0)
     size = {name: [40, 50, 80] for name in "abcde"}
     loss = {name: sorted(torch.rand(3, generator=generator).tolist(), reverse=True) for name in "abcde"}
-    for budget in (220, 260, 300):
+    for budget in (220.0, 260.0, 300.0):
         taken = chosen(size, loss, budget)
         assert sum(size[name][number] for name, number in taken.items()) <= budget
         every = (dict(zip("abcde", numbers, strict=True)) for numbers in itertools.product(range(3), repeat=5))

@@ -49,7 +49,7 @@ def test_tables_are_rounded_if_asked(spec, tied):
     RoundToNearest(bits=8, embedding=spec)(subject, given)
     assert isinstance(subject.model.embedding, QuantizedEmbedding)
     assert tied or isinstance(subject.model.unembedding, QuantizedLinear)
-    assert 0 < (scores(subject.model) - before).norm() / before.norm() < 0.2
+    assert 0 < (scores(subject.model) - before).norm() / before.norm() < (0.5 if "part" in spec else 0.1)
 
 
 def test_targets_are_names_or_patterns():
