@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -103,7 +104,7 @@ class Layer:
                 continue
             shared = statistic(maps[names[0]].in_features)
             found |= dict.fromkeys(names, shared)
-            heard[names[0]] = lambda _, x, shared=shared: shared.add(x.detach().float().flatten(0, -2))
+            heard[names[0]] = partial(_add, shared)
         self._listen(heard, self.inputs, self.places)
         return {name: found[name] if name in found else statistic(part.in_features) for name, part in maps.items()}
 
@@ -139,8 +140,9 @@ def layers(
     """Let the windows go through the model, and stop before each layer: what the taker makes of it is what they then
     go through, so that later layers see what earlier ones have become (GPTQ, arXiv 2210.17323, section 4)."""
     model.eval()
-    places = [Place.of(some) for some in windows.split(TOGETHER)]
-    hidden = [model.embed(some, place) for some, place in zip(windows.split(TOGETHER), places, strict=True)]
+    some = torch.split(windows, TOGETHER)
+    places = [Place.of(ids) for ids in some]
+    hidden = [model.embed(ids, place) for ids, place in zip(some, places, strict=True)]
     first = list(hidden)
     for number, residual in enumerate(model.residuals):
         entered = [residual.enter(x, start) for x, start in zip(hidden, first, strict=True)]  # type: ignore[operator]
@@ -164,6 +166,11 @@ def layer_by_layer(
         maps, found = layer.maps, layer.gather(statistic)
         for name, part in maps.items():
             change(name, part, found[name])
+
+
+def _add(statistic: Statistic, name: str, x: Tensor) -> None:
+    """What a map has read goes to its statistic."""
+    statistic.add(x.detach().float().flatten(0, -2))
 
 
 def _rows(place: Place, count: int) -> Place:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from firsthand.ops.int8_product import int8_product, rounded_rows
-from firsthand.ops.quantized import Int8Rows, Quantized
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.int8_rows import Int8Rows
 
 
 class Kept(nn.Module):

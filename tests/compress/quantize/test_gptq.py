@@ -117,7 +117,7 @@ def test_each_layers_error_on_real_inputs_is_below_that_of_rounding(mixer, seque
     layer_by_layer(given.original, WINDOWS, Gram, lambda name, _, gram: grams.update({name: gram.total}))
 
     def error(subject, name):
-        off = subject.model.get_submodule(name).weight - given.original.get_submodule(name).weight
+        off = subject.model.get_submodule(name).weight.detach() - given.original.get_submodule(name).weight.detach()
         return float((off.double() @ grams[name] * off).sum())
 
     first = [name for name in grams if name.startswith("blocks.0.mixer.") and grams[name].any()]

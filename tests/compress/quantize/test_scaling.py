@@ -51,7 +51,7 @@ def test_folded_scales_change_nothing(mixer, norm):
                 )
                 folded += 1
     assert folded >= 4
-    torch.testing.assert_close(scores(subject.model), before, rtol=1e-3, atol=1e-4)
+    assert (scores(subject.model) - before).norm() <= 1e-4 * before.norm()
 
 
 def test_a_trial_leaves_no_trace():

@@ -11,7 +11,8 @@ from firsthand.compress.quantize import maps_to_round, round_tables
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import UserError
 from firsthand.model.quantized import put
-from firsthand.ops.quantized import Affine, Quantized
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.affine import Affine
 
 
 class Aware:
@@ -46,7 +47,7 @@ class Aware:
             _put(subject.model, name, RoundedLinear(subject.model.get_submodule(name), self.format))
         given.train(subject, self.train)
         for name in names:
-            put(subject.model, name, Quantized.of(subject.model.get_submodule(name).weight, self.format))
+            put(subject.model, name, Quantized.of(subject.model.get_parameter(f"{name}.weight"), self.format))
         subject.model.eval()
         round_tables(subject, self.embedding)
 

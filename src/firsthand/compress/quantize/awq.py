@@ -13,7 +13,8 @@ from firsthand.compress.quantize.grids import best_grid
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import UserError
 from firsthand.model.quantized import put
-from firsthand.ops.quantized import Affine, Quantized
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.affine import Affine
 
 LEAST = 1e-4
 """Of a scale, beside the middle one of its group."""

@@ -1,6 +1,5 @@
 """GPTQ: weights are rounded column by column, and those still to come make up for the error so far."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +12,8 @@ from firsthand.compress.quantize.grids import best_grid
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import UserError
 from firsthand.model.quantized import put
-from firsthand.ops.quantized import Affine, Quantized
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.affine import Affine
 
 
 class GPTQ:
@@ -47,7 +47,7 @@ class GPTQ:
                 "paper's), a block has at least one column, and order is activation or null."
             )
         self.format = Affine(bits, group, symmetric, scales, reach)
-        self.rule = {"damping": damping, "block": block, "order": order, "search": search}
+        self.rule: dict[str, Any] = {"damping": damping, "block": block, "order": order, "search": search}
         self.sequential, self.embedding, self.targets = sequential, embedding, targets
 
     def __call__(self, subject: Subject, given: Given) -> None:
@@ -91,8 +91,7 @@ def gptq(
     columns = diagonal.argsort(descending=True, stable=True) if order else torch.arange(len(diagonal))
     rest, inverse = rest[:, columns].clone(), _factor(hessian[columns][:, columns], damping)
     width = format.width(len(columns))
-    grid = partial(best_grid, format) if search else lambda some, _: format.grid(some)
-    scales, zeros = grid(weight, diagonal)
+    scales, zeros = _grid(format, weight, diagonal, search)
     codes = torch.empty(rest.shape, dtype=torch.int16)
     ahead = not order and width < len(columns)  # whether a group's scale waits until its turn
     size = width * max(1, block // width) if ahead else block
@@ -105,8 +104,8 @@ def gptq(
             own = slice(group, group + 1)
             if ahead and i % width == 0:
                 now = work[i - start : i - start + width].t()
-                scales[:, own], zero = grid(now, diagonal[i : i + width])
-                if zeros is not None:
+                scales[:, own], zero = _grid(format, now, diagonal[i : i + width], search)
+                if zeros is not None and zero is not None:
                     zeros[:, own] = zero
             beside = scales[:, own], None if zeros is None else zeros[:, own]
             code = format.nearest(work[i - start, :, None], *beside)
@@ -121,4 +120,10 @@ def _factor(hessian: Float[Tensor, "d_in d_in"], damping: float) -> Float[Tensor
     """The upper triangular U with UᵀU = H⁻¹. Where nothing was read H is the identity."""
     level = float(hessian.diagonal().mean()) or 1.0
     damped = hessian + damping * level * torch.eye(len(hessian), dtype=torch.float64)
-    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+    upper: Tensor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+    return upper
+
+
+def _grid(format: Affine, weight: Tensor, importance: Tensor, search: bool) -> tuple[Tensor, Tensor | None]:
+    """Scales and zeros for what is to be rounded next."""
+    return best_grid(format, weight, importance) if search else format.grid(weight)

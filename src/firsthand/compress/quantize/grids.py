@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from firsthand.ops.quantized import Affine
+from firsthand.ops.quantized.affine import Affine
 
 SHARES = tuple(1.0 - 0.025 * number for number in range(17))
 """Of a group's range, from all of it to 0.6."""
@@ -25,7 +25,7 @@ def best_grid(
         some, some_zeros = format.grid(share * weight)
         error = format.values(format.nearest(weight, some, some_zeros), some, some_zeros) - weight.float()
         weighed = F.pad(error.square() * importance.float(), (0, -weight.shape[1] % width))
-        cost = weighed.unflatten(1, (-1, width)).sum(-1)
+        cost = torch.unflatten(weighed, 1, (-1, width)).sum(-1)
         better = cost < least
         least = torch.where(better, cost, least)
         scales = torch.where(better, some, scales)

@@ -5,7 +5,8 @@ from typing import Any
 from firsthand.compress.quantize import maps_to_round, round_tables
 from firsthand.compress.subject import Given, Subject
 from firsthand.model.quantized import put
-from firsthand.ops.quantized import Int8Rows, Quantized
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.int8_rows import Int8Rows
 
 
 class Int8Dynamic:

@@ -80,7 +80,7 @@ def encode(x: Float[Tensor, "*rows width"], bits: int) -> UInt8[Tensor, "*rows b
     step, low = ((high - low) / last).half(), low.half()
     codes = ((x - low.float()) / torch.where(step > 0, step.float(), torch.inf)).round().clamp(0, last).to(torch.uint8)
     if bits == 4:
-        pairs = F.pad(codes, (0, codes.shape[-1] % 2)).unflatten(-1, (-1, 2))
+        pairs = torch.unflatten(F.pad(codes, (0, codes.shape[-1] % 2)), -1, (-1, 2))
         codes = pairs[..., 0] | (pairs[..., 1] << 4)
     beside = torch.cat((step, low), -1).contiguous().view(torch.uint8)
     return torch.cat((codes, beside), -1)
