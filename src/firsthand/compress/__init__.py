@@ -8,6 +8,15 @@ a line in the table.
 from collections.abc import Callable
 from typing import Protocol
 
+from firsthand.compress.quantize.aware import Aware
+from firsthand.compress.quantize.awq import AWQ
+from firsthand.compress.quantize.gptq import GPTQ
+from firsthand.compress.quantize.int8_dynamic import Int8Dynamic
+from firsthand.compress.quantize.kv_cache import KVCacheBits
+from firsthand.compress.quantize.mixed import Mixed
+from firsthand.compress.quantize.nf4 import NF4
+from firsthand.compress.quantize.round_to_nearest import RoundToNearest
+from firsthand.compress.quantize.smoothquant import SmoothQuant
 from firsthand.compress.subject import Given, Subject
 
 
@@ -15,4 +24,14 @@ class Method(Protocol):
     def __call__(self, subject: Subject, given: Given) -> None: ...
 
 
-METHODS: dict[str, Callable[..., Method]] = {}
+METHODS: dict[str, Callable[..., Method]] = {
+    "aware": Aware,
+    "awq": AWQ,
+    "gptq": GPTQ,
+    "int8_dynamic": Int8Dynamic,
+    "kv_cache": KVCacheBits,
+    "mixed": Mixed,
+    "nf4": NF4,
+    "round_to_nearest": RoundToNearest,
+    "smoothquant": SmoothQuant,
+}

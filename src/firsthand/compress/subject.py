@@ -3,12 +3,14 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from firsthand.errors import UserError, suggest
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.quantized import Kept
 
@@ -16,11 +18,13 @@ from firsthand.model.quantized import Kept
 @dataclass
 class Subject:
     """The model that a plan's steps change in place; its own copy. `fields`: of a recipe's `model`, kept true by those
-    who change shapes, so that the model can be built again. `notes`: what people should know, a line each."""
+    who change shapes, so that the model can be built again. `notes`: what people should know, a line each. `tables`:
+    what was measured on the way, rows by the name of the table."""
 
     model: LanguageModel
     fields: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @staticmethod
     def of(model: LanguageModel, fields: dict[str, Any]) -> "Subject":
@@ -46,13 +50,26 @@ class Given:
         return torch.Generator().manual_seed(self.seed)
 
 
-def linear_maps(model: nn.Module, targets: str = "layers") -> dict[str, Any]:
+def linear_maps(model: nn.Module, targets: str | list[str] = "layers") -> dict[str, Any]:
     """The linear maps of a model by name: those within its layers, or with "all" the head too, if it has its own.
 
-    A map whose weight stands in few bits already is none of them.
+    A list has patterns of whole names ("blocks.0.*", "*.mixer.query") or the last part of names ("query"). A map whose
+    weight stands in few bits already is none of them. UserError for a target that means nothing.
     """
     inside = {name: part for name, part in model.named_modules() if type(part) is nn.Linear}
-    return {name: part for name, part in inside.items() if targets == "all" or name.startswith("blocks.")}
+    if not isinstance(targets, list):
+        if targets not in ("layers", "all"):
+            raise UserError(f"targets: {targets!r} is neither layers nor all. For some maps give a list of names.")
+        return {name: part for name, part in inside.items() if targets == "all" or name.startswith("blocks.")}
+    chosen: set[str] = set()
+    for target in targets:
+        pattern = target if "." in target else f"*.{target}"
+        found = {name for name in inside if fnmatchcase(name, pattern) or name == target}
+        if not found:
+            known = {name.rpartition(".")[2] for name in inside}
+            raise UserError(f"targets: no linear map in full is called {target!r}. {suggest(target, known)}")
+        chosen |= found
+    return {name: part for name, part in inside.items() if name in chosen}
 
 
 def is_quantized(model: nn.Module) -> bool:

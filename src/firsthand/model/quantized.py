@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from firsthand.errors import DamagedError
+from firsthand.ops.int8_product import int8_product, rounded_rows
 from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.int8_rows import Int8Rows
 
 
 class Kept(nn.Module):
@@ -52,6 +54,19 @@ class QuantizedLinear(Kept):
         return F.linear(x, self.weight.to(x.dtype), self.bias)
 
 
+class Int8Linear(QuantizedLinear):
+    """A linear map that rounds each row of its input to 8 bits too, and multiplies whole numbers (ops/int8_product.py).
+
+    (x̂ Ŵᵀ) · s · t + b, with a scale s for each row of x and t for each row of W.
+    """
+
+    def forward(self, x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "*rows d_out"]:
+        codes, scales = rounded_rows(x)
+        tensors = self.quantized.tensors
+        y = int8_product(codes, tensors["codes"]).mul_(scales).mul_(tensors["scales"].float().squeeze(1)).to(x.dtype)
+        return y if self.bias is None else y + self.bias
+
+
 class QuantizedEmbedding(Kept):
     """An embedding whose rows stand in few bits. A tied head multiplies with its `weight`."""
 
@@ -89,6 +104,9 @@ def put(model: nn.Module, name: str, quantized: Quantized) -> None:
             f"A weight in few bits is {list(quantized.shape)} and called {name!r:.80}; the model has "
             f"{list(shape) if shape else 'no map or table'} there."
         )
-    kind = QuantizedEmbedding if isinstance(before, nn.Embedding | QuantizedEmbedding) else QuantizedLinear
+    if isinstance(before, nn.Embedding | QuantizedEmbedding):
+        kind: Any = QuantizedEmbedding
+    else:
+        kind = Int8Linear if isinstance(quantized.format, Int8Rows) else QuantizedLinear
     part = kind(before, quantized=quantized).train(before.training)
     setattr(model.get_submodule(parent), last, part)

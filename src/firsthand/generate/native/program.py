@@ -119,6 +119,8 @@ def _attend(program: Program, mixer: Any, layer: int, x: int, y: int, share: flo
     _only(mixer.value_embedding, PlainValues)
     if mixer.lookup.softcap is not None or mixer.lookup.sinks is not None or mixer.reach["window"] is not None:
         raise Unavailable("attention with a window, a softcap or sinks has no instruction")
+    if mixer.cache_bits is not None:
+        raise Unavailable("a cache in few bits has no instruction")
     heads, kv_heads, n = mixer.n_heads, mixer.n_kv_heads, mixer.d_head
     program.groups = max(program.groups, kv_heads)
     found, looked_up = program.room("found", (heads + 2 * kv_heads) * n), program.room("looked up", heads * n)

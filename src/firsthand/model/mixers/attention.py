@@ -8,6 +8,7 @@ from firsthand.model import Position
 from firsthand.model.mixers.heads import head_norm, head_sizes, merge_heads, split_heads, turned
 from firsthand.model.mixers.kv_cache import KVCache, Readable, checked_window, keys_read, slots
 from firsthand.model.mixers.lookup import Lookup
+from firsthand.model.mixers.quantized_cache import as_remembered, cache_of, checked_bits
 from firsthand.model.side_by_side import side_by_side
 from firsthand.model.value_embedding import value_embedding_of
 from firsthand.types import Place
@@ -20,7 +21,8 @@ class CausalSelfAttention(nn.Module):
     keys and values, not for the output (Qwen 2). `qk_norm` sets queries and keys to unit mean square (arXiv
     2010.04245), with "gain" to a learned size (Qwen3). A token reads itself and `window` - 1 before it (None: all), and
     always the first `sink_tokens` of its document (arXiv 2309.17453). `dropout` acts on the output, with
-    `attention_dropout` on the weights too (GPT-2). For `softcap`, `scale` and `sinks` see Lookup.
+    `attention_dropout` on the weights too (GPT-2). For `softcap`, `scale` and `sinks` see Lookup. Keys and values are
+    remembered, and read, in `cache_bits` bits a number (None: as they are; quantized_cache.py).
     """
 
     readers = ("query", "key", "value")
@@ -44,6 +46,7 @@ class CausalSelfAttention(nn.Module):
         scale: float | None = None,
         value_embedding: bool = False,
         vocab_size: int | None = None,
+        cache_bits: int | None = None,
     ) -> None:
         super().__init__()
         self.n_heads, self.n_kv_heads, self.d_head = head_sizes(d_model, n_heads, n_kv_heads, d_head)
@@ -58,11 +61,12 @@ class CausalSelfAttention(nn.Module):
         self.query_norm, self.key_norm = (head_norm(qk_norm, self.d_head, qk_norm_eps) for _ in range(2))
         self.lookup = Lookup(n_heads, softcap, scale, sinks, dropout if attention_dropout else 0.0)
         self.dropout = nn.Dropout(dropout)
-        self.reach = checked_window(window, sink_tokens)
+        self.reach, self.cache_bits = checked_window(window, sink_tokens), checked_bits(cache_bits)
         self.window = None if sink_tokens else window  # how far back an output depends on its inputs
 
     def initial_state(self, batch: int, length: int) -> KVCache:
-        return KVCache(batch, self.n_kv_heads, length, self.d_head, self.d_head, self.key.weight, **self.reach)
+        sizes = (batch, self.n_kv_heads, length, self.d_head, self.d_head)
+        return cache_of(self.cache_bits, *sizes, self.key.weight, **self.reach)
 
     def state_size(self, length: int) -> int:
         return 2 * self.n_kv_heads * self.d_head * slots(length, **self.reach)
@@ -75,7 +79,11 @@ class CausalSelfAttention(nn.Module):
         self, x: Float[Tensor, "batch time d_model"], place: Place, state: KVCache | None = None
     ) -> tuple[Float[Tensor, "batch time d_model"], KVCache | None]:
         query, key, value = self.project(x, place)
-        reads = state.append(key, value, place) if state else Readable.fresh(key, value, place, **self.reach)
+        if state:
+            reads = state.append(key, value, place)
+        else:
+            key, value = (as_remembered(each, self.cache_bits) for each in (key, value))
+            reads = Readable.fresh(key, value, place, **self.reach)
         found = self.lookup(query, reads, self.position.bias(place.index, reads.index))
         return self.dropout(self.out(merge_heads(found))), state
 

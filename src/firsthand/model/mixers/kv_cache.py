@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int, Num
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,8 +19,8 @@ class Readable:
     """What the tokens of one call may read, themselves included. `rules`: arguments of ops.attention that say who may
     read what."""
 
-    keys: Float[Tensor, "batch heads all d_key"]
-    values: Float[Tensor, "batch heads all d_value"]
+    keys: Num[Tensor, "batch heads all d_key"]
+    values: Num[Tensor, "batch heads all d_value"]
     index: Int[Tensor, "rows all"]
     rules: dict[str, Any]
 
@@ -89,8 +89,8 @@ class KVCache:
 
     def append(
         self,
-        key: Float[Tensor, "batch heads time d_key"],
-        value: Float[Tensor, "batch heads time d_value"],
+        key: Num[Tensor, "batch heads time d_key"],
+        value: Num[Tensor, "batch heads time d_value"],
         place: Place,
     ) -> Readable:
         """Store the new tokens, and return what they may read."""

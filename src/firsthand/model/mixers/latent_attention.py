@@ -10,6 +10,7 @@ from firsthand.model import Position
 from firsthand.model.mixers.heads import UnitNorm, head_sizes, merge_heads, split_heads
 from firsthand.model.mixers.kv_cache import KVCache, Readable, keys_read
 from firsthand.model.mixers.lookup import Lookup
+from firsthand.model.mixers.quantized_cache import as_remembered, cache_of, checked_bits
 from firsthand.types import Place
 
 
@@ -28,7 +29,8 @@ class LatentAttention(nn.Module):
 
     By default d_content and d_value are d_head, and d_latent is 4 · d_head. DeepSeek-V2 has d_head = 64, d_content =
     d_value = 128, d_latent = 512 and d_query_latent = 1536. `bias` is that of the maps from and to the residual stream,
-    `eps` that of the norms; `scale` is 1 / √(d_content + d_head) if not given.
+    `eps` that of the norms; `scale` is 1 / √(d_content + d_head) if not given. What is remembered is so in `cache_bits`
+    bits a number (None: as it is; quantized_cache.py).
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class LatentAttention(nn.Module):
         d_value: int | None = None,
         eps: float = 1e-6,
         scale: float | None = None,
+        cache_bits: int | None = None,
     ) -> None:
         super().__init__()
         self.n_heads, _, self.d_head = head_sizes(d_model, n_heads, None, d_head)
         self.d_content, self.d_value = d_content or self.d_head, d_value or self.d_head
-        self.d_latent = d_latent or 4 * self.d_head
+        self.d_latent, self.cache_bits = d_latent or 4 * self.d_head, checked_bits(cache_bits)
         self.position = position if position is not None else Position()
         self.compress = nn.Linear(d_model, self.d_latent, bias=bias)
         self.turned_key = nn.Linear(d_model, self.d_head, bias=bias)
@@ -67,7 +70,7 @@ class LatentAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def initial_state(self, batch: int, length: int) -> KVCache:
-        return KVCache(batch, 1, length, self.d_latent + self.d_head, 0, self.compress.weight)
+        return cache_of(self.cache_bits, batch, 1, length, self.d_latent + self.d_head, 0, self.compress.weight)
 
     def state_size(self, length: int) -> int:
         return (self.d_latent + self.d_head) * length
@@ -81,7 +84,10 @@ class LatentAttention(nn.Module):
     ) -> tuple[Float[Tensor, "batch time d_model"], KVCache | None]:
         query, memory = self.queries(x, place), self.memories(x, place)
         nothing = memory[..., :0]
-        reads = state.append(memory, nothing, place) if state else Readable.fresh(memory, nothing, place)
+        if state:
+            reads = state.append(memory, nothing, place)
+        else:
+            reads = Readable.fresh(as_remembered(memory, self.cache_bits), nothing, place)
         find = self.absorbed if state and self.few(x.shape[1]) else self.expanded
         found = find(query, reads, self.position.bias(place.index, reads.index))
         return self.dropout(self.out(merge_heads(found))), state

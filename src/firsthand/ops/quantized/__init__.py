@@ -13,6 +13,7 @@ from torch import Tensor
 
 from firsthand.ops.quantized.affine import Affine
 from firsthand.ops.quantized.bitmask import Bitmask
+from firsthand.ops.quantized.int8_rows import Int8Rows
 from firsthand.ops.quantized.nf4 import NF4Format
 from firsthand.parts import build
 
@@ -33,8 +34,13 @@ class Format(Protocol):
         """DamagedError unless these are tensors that `decode` can read. Cheap: files from strangers meet it first."""
 
 
-FORMATS: dict[str, Callable[..., Format]] = {"affine": Affine, "nf4": NF4Format, "bitmask": Bitmask}
-NAMES: dict[type, str] = {Affine: "affine", NF4Format: "nf4", Bitmask: "bitmask"}
+FORMATS: dict[str, Callable[..., Format]] = {
+    "affine": Affine,
+    "bitmask": Bitmask,
+    "int8_rows": Int8Rows,
+    "nf4": NF4Format,
+}
+NAMES: dict[type, str] = {Affine: "affine", Bitmask: "bitmask", Int8Rows: "int8_rows", NF4Format: "nf4"}
 
 
 @dataclass(frozen=True)
