@@ -8,6 +8,9 @@ a line in the table.
 from collections.abc import Callable
 from typing import Protocol
 
+from firsthand.compress.prune.magnitude import Magnitude
+from firsthand.compress.prune.sparsegpt import SparseGPT
+from firsthand.compress.prune.wanda import Wanda
 from firsthand.compress.subject import Given, Subject
 
 
@@ -15,4 +18,8 @@ class Method(Protocol):
     def __call__(self, subject: Subject, given: Given) -> None: ...
 
 
-METHODS: dict[str, Callable[..., Method]] = {}
+METHODS: dict[str, Callable[..., Method]] = {
+    "magnitude": Magnitude,
+    "wanda": Wanda,
+    "sparsegpt": SparseGPT,
+}
