@@ -29,7 +29,7 @@ def test_any_tensor_comes_back_as_it_was(shape, dtype):
     size = sum(part.numel() * part.element_size() for part in kept.values())
     nonzero = int((tensor != 0).sum())
     assert size == -(-tensor.numel() // 8) + nonzero * dtype.itemsize
-    again = filled(kept, described)["w"]
+    again = filled(kept, described, "here")["w"]
     assert again.dtype == dtype
     assert torch.equal(again, tensor)
 
@@ -41,7 +41,7 @@ def test_codes_of_four_bits_come_back_too(bits, columns):
     codes = Quantized.of(scattered(40, columns), format).tensors["codes"]
     kept, described = thinned({"w.codes": codes}, {"w.codes": -format.codes[0]})
     assert sum(part.numel() for part in kept.values()) < 0.8 * codes.numel()
-    assert torch.equal(filled(kept, described)["w.codes"], codes)
+    assert torch.equal(filled(kept, described, "here")["w.codes"], codes)
 
 
 @pytest.mark.parametrize(("share", "thin"), [(0.0, False), (0.02, False), (0.05, True), (1.0, True)])

@@ -49,9 +49,9 @@ def apart(
     tensors: Mapping[str, Tensor], described: Mapping[str, Any] | None, where: str
 ) -> tuple[dict[str, Tensor], dict[str, Quantized]]:
     """The weights in full, and those in few bits by the names of their parts. DamagedError if they do not fit."""
+    tensors = filled(tensors, (described or {}).get("sparse", {}), where)
     weights, quantized = dict(tensors), {}
     try:
-        weights = filled(weights, (described or {}).get("sparse", {}))
         for name, tree in (described or {}).get("quantized", {}).items():
             own = {key.rpartition(".")[2]: weights.pop(key) for key in list(weights) if _parent(key) == name}
             bias = own.pop("bias", None)

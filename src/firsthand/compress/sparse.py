@@ -35,33 +35,42 @@ def thinned(
         if len(numbers) < SMALLEST or zeros * bits <= len(numbers):
             kept[name] = tensor
             continue
-        kept[f"{name}.mask"] = torch.from_numpy(np.packbits(there.numpy(), bitorder="little"))
+        kept[f"{name}.mask"] = torch.from_numpy(np.packbits(there.cpu().numpy(), bitorder="little"))
         kept[f"{name}.values"] = numbers[there] if centre is None else _joined(numbers[there])
         described[name] = {"shape": list(tensor.shape)} | ({} if centre is None else {"centre": centre})
     return kept, described
 
 
-def filled(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> dict[str, Tensor]:
-    """What `thinned` was given. DamagedError if it never gave this; memory is taken for 8 numbers a byte of the mask.
+def filled(tensors: Mapping[str, Tensor], described: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+    """What `thinned` was given. DamagedError if it never gave this: memory is taken for 8 numbers a byte of the mask.
+
+    `where`: for complaints.
     """
     full = dict(tensors)
-    for name, fields in described.items():
-        mask, values = full.pop(f"{name}.mask"), full.pop(f"{name}.values")
-        shape, centre = [int(size) for size in fields["shape"]], fields.get("centre")
-        count = math.prod(shape) * (1 if centre is None else 2)
-        if mask.dtype != torch.uint8 or mask.ndim != 1 or min(shape, default=1) < 0 or len(mask) != -(-count // 8):
-            raise DamagedError(f"{name} has another number of places than its mask says.")
-        if centre is not None and (values.dtype != torch.uint8 or centre not in range(16)):
-            raise DamagedError(f"{name} has no codes of 4 bits, though it says so.")
-        there = torch.from_numpy(np.unpackbits(mask.numpy(), count=count, bitorder="little")).bool()
-        if centre is not None:
-            values = _halves(values, 0)[: int(there.sum())]
-        if values.ndim != 1 or int(there.sum()) != len(values):
-            raise DamagedError(f"{name} has another number of values than its mask says.")
-        numbers = torch.zeros(count, dtype=values.dtype)
-        numbers[there] = values
-        full[name] = (numbers if centre is None else _joined(numbers ^ int(centre))).view(shape)
+    try:
+        for name, fields in described.items():
+            shape, centre = [int(size) for size in fields["shape"]], fields.get("centre")
+            full[name] = _filled(full.pop(f"{name}.mask"), full.pop(f"{name}.values"), shape, centre)
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, OverflowError) as error:
+        raise DamagedError(f"{where}: what it says about its zeros is damaged ({error}).") from None
     return full
+
+
+def _filled(mask: Tensor, values: Tensor, shape: list[int], centre: int | None) -> Tensor:
+    """The tensor. ValueError and the like if the pieces do not fit."""
+    count = math.prod(shape) * (1 if centre is None else 2)
+    if mask.dtype != torch.uint8 or mask.ndim != 1 or min(shape, default=1) < 0 or len(mask) != -(-count // 8):
+        raise ValueError(f"a mask of {tuple(mask.shape)} does not fit {shape}")
+    if centre is not None and (values.dtype != torch.uint8 or centre not in range(16)):
+        raise ValueError(f"codes of 4 bits around {centre} are no {values.dtype}")
+    there = torch.from_numpy(np.unpackbits(mask.cpu().numpy(), count=count, bitorder="little")).bool()
+    if centre is not None:
+        values = _halves(values, 0)[: int(there.sum())]
+    if values.ndim != 1 or int(there.sum()) != len(values):
+        raise ValueError(f"there are {len(values)} values where the mask has {int(there.sum())}")
+    numbers = torch.zeros(count, dtype=values.dtype)
+    numbers[there] = values
+    return (numbers if centre is None else _joined(numbers ^ centre)).view(shape)
 
 
 def _halves(codes: Tensor, centre: int) -> Tensor:
