@@ -112,13 +112,14 @@ def test_a_pruned_model_is_saved_without_its_zeros_and_opened_with_them():
 
 
 @pytest.mark.parametrize(
-    ("format", "share"), [(Affine(bits=8), 0.68), (Affine(bits=4, group=32), 0.85), (Affine(4, 32, symmetric=False), 1.0)]
+    ("format", "share"),
+    [(Affine(bits=8), 0.68), (Affine(bits=4, group=32), 0.85), (Affine(4, 32, symmetric=False), 1.0)],
 )
 def test_zeros_of_rounded_weights_take_a_bit_too(format, share):
     """8 bits a number become 1 + 4, and 4 become 1 + 2; scales stay. Codes around a zero point are not thinned."""
     model = pruned(format)
     tensors, described = tensors_of(model), description(model)
-    weights, quantized = apart(tensors, described, "here")
+    _, quantized = apart(tensors, described, "here")
     for name, part in model.named_modules():
         if name in quantized:
             assert torch.equal(quantized[name].full(), part.weight)

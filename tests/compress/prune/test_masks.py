@@ -147,5 +147,5 @@ class TestGradual:
         [{"begin": 0.6}, {"end": 1.1}, {"begin": -0.1}, {"every": 0}, {"initial": 0.6}, {"sparsity": 1.0}],
     )
     def test_settings_that_cannot_be_are_refused(self, settings):
-        with pytest.raises(UserError, match="gradual|nothing of the model"):
+        with pytest.raises(UserError, match=r"gradual|nothing of the model"):
             Gradual(**settings)

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from .small import given_for, inputs_of, maps, sparsities, subject_of
 
 from firsthand.compress import METHODS
 from firsthand.compress.prune.magnitude import Magnitude
@@ -14,6 +13,8 @@ from firsthand.errors import UserError
 from firsthand.model.quantized import QuantizedLinear, put
 from firsthand.ops.quantized import Quantized
 from firsthand.ops.quantized.affine import Affine
+
+from .small import given_for, inputs_of, maps, sparsities, subject_of
 
 PRUNERS = ("magnitude", "wanda", "sparsegpt")
 
@@ -50,7 +51,7 @@ def test_tables_gains_and_the_original_stay_as_they_were(name):
 
 
 def test_wanda_on_the_first_layer_follows_its_definition():
-    """|W| · ‖X‖₂, smallest of each row first, one weight after another; for maps that read what the model began with."""
+    """|W| · ‖X‖₂, smallest of each row first, for maps that read what the model began with."""
     subject = subject_of()
     given = given_for(subject)
     inputs, before = inputs_of(subject.model, given.windows), copy.deepcopy(subject.model)

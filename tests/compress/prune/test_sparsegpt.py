@@ -73,11 +73,11 @@ def test_independent_inputs_leave_nothing_to_make_up_for():
     assert torch.equal(stays, Choice(0.5).mask(weight.abs()))
 
 
-def test_it_never_changes_the_output_more_than_the_mask_alone():
+def test_making_up_for_it_is_worth_it():
     weight, x = made(seed=3)
     found, stays = sparsegpt(weight, x.T @ x, Choice(0.5), damping=1e-6)
-    error = ((found - weight) @ x.T).square().sum(1)
-    assert (error < ((weight * stays - weight) @ x.T).square().sum(1)).all()
+    error = ((found - weight) @ x.T).square().sum()
+    assert error < 0.9 * ((weight * stays - weight) @ x.T).square().sum()
 
 
 def test_an_input_that_is_always_zero_costs_nothing():

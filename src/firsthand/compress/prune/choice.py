@@ -57,7 +57,7 @@ class Choice:
         if self.group is not None:
             return mask_n_of_m(score, *self.group)
         if self.scope == "row":
-            going = score.argsort(1, stable=True)[:, : self._count(score.shape[1])]
+            going = score.argsort(dim=1, stable=True)[:, : self._count(score.shape[1])]
             return torch.ones_like(score, dtype=torch.bool).scatter_(1, going, False)
         return largest(score, self._count(score.numel()))
 

@@ -47,10 +47,14 @@ def matrices(model: nn.Module) -> dict[str, nn.Parameter]:
         if name.startswith("blocks.") and is_hidden_matrix(name, weight)
     }
     if not found:
-        raise UserError("There is nothing to prune: no layer has a weight in full. Prune first, and quantize afterwards.")
+        raise UserError(
+            "There is nothing to prune: no layer has a weight in full. Prune first, and quantize afterwards."
+        )
     for name, weight in found.items():
         if not bool(torch.isfinite(weight).all()):
-            raise UserError(f"{name} has numbers that are not finite, so none is the smallest. Use an earlier checkpoint.")
+            raise UserError(
+                f"{name} has numbers that are not finite, so none is the smallest. Use an earlier checkpoint."
+            )
     return found
 
 

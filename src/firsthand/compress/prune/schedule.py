@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -58,4 +59,11 @@ class Gradual:
         self._done = fraction >= self.end
 
 
-PRUNERS: dict[str, Callable[..., Gradual]] = {"gradual": Gradual}
+@runtime_checkable
+class Pruner(Protocol):
+    """What a run calls after each step, with the steps done and the fraction of its budget: it may `put` masks."""
+
+    def __call__(self, masks: Masks, steps: int, fraction: float) -> None: ...
+
+
+PRUNERS: dict[str, Callable[..., Pruner]] = {"gradual": Gradual}

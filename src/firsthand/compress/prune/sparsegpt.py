@@ -18,16 +18,19 @@ def inverse_factor(gram: Float[Tensor, "d_in d_in"], damping: float) -> Float[Te
     """The upper triangle U with UᵀU = (H + λI)⁻¹, where H = Xᵀ X and λ is `damping` times the mean of H's diagonal.
 
     Row j of U is what elimination of the inputs before j leaves of row j of the inverse, over its root: so one
-    factorization serves all columns (section 3.3, after GPTQ). UserError if H is no such matrix.
+    factorization serves all columns (section 3, after GPTQ). An input that was always zero gets next to no λ, so that
+    its weights cost next to nothing. UserError if H cannot be inverted.
     """
     h = gram.double()
-    weight = damping * float(h.diagonal().mean())
-    damped = h + (weight if weight > 0 else 1.0) * torch.eye(len(h), dtype=torch.float64, device=h.device)
+    size = h.diagonal()
+    weight = damping * float(size.mean()) or 1.0
     try:
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-        return torch.linalg.cholesky(inverse, upper=True)
+        lower = torch.linalg.cholesky(h + torch.diag(torch.where(size == 0, 1e-12 * weight, weight)))
+        return torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
     except torch.linalg.LinAlgError:
-        raise UserError("What a map reads cannot be inverted: it has numbers that are not finite, or raise damping.")
+        raise UserError(
+            f"What a map reads cannot be inverted: some of it is not finite, or damping={damping} is too little."
+        ) from None
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from firsthand.compress.prune.masks import Masks, matrices
-from firsthand.compress.prune.schedule import PRUNERS, Gradual
+from firsthand.compress.prune.schedule import PRUNERS, Pruner
 from firsthand.config import CompressNode, Config
 from firsthand.errors import UserError
 from firsthand.parts import build
@@ -41,8 +41,8 @@ def check_zeros(config: Config) -> None:
         )
 
 
-def _pruner(node: CompressNode) -> Gradual | None:
-    pruner: Gradual | None = build("compress.prune", PRUNERS, node.prune) if node.prune else None
+def _pruner(node: CompressNode) -> Pruner | None:
+    pruner: Pruner | None = build("compress.prune", PRUNERS, node.prune) if node.prune else None
     return pruner
 
 
