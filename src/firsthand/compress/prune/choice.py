@@ -66,7 +66,7 @@ class Choice:
         if self.scope != "global":
             return {name: self.mask(score) for name, score in scores.items()}
         flat = torch.cat([score.flatten() for score in scores.values()])
-        parts = largest(flat, self._count(len(flat))).split([score.numel() for score in scores.values()])
+        parts = torch.split(largest(flat, self._count(len(flat))), [score.numel() for score in scores.values()])
         return {name: part.view_as(score) for (name, score), part in zip(scores.items(), parts, strict=True)}
 
     def _count(self, weights: int) -> int:

@@ -24,7 +24,7 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Bool[Tensor, "..."]]) -> l
     for name, mask in masks.items():
         weight = model.get_parameter(name)
         weight.mul_(mask)
-        handles.append(weight.register_hook(lambda gradient, mask=mask: gradient * mask))
+        handles.append(weight.register_hook(lambda gradient, mask=mask: gradient * mask))  # type: ignore[no-untyped-call]
     return handles
 
 

@@ -26,11 +26,12 @@ def inverse_factor(gram: Float[Tensor, "d_in d_in"], damping: float) -> Float[Te
     weight = damping * float(size.mean()) or 1.0
     try:
         lower = torch.linalg.cholesky(h + torch.diag(torch.where(size == 0, 1e-12 * weight, weight)))
-        return torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
-    except torch.linalg.LinAlgError:
+        factor: Tensor = torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
+    except RuntimeError:
         raise UserError(
             f"What a map reads cannot be inverted: some of it is not finite, or damping={damping} is too little."
         ) from None
+    return factor
 
 
 @torch.no_grad()
