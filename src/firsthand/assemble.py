@@ -12,6 +12,7 @@ import torch
 from firsthand import dial, tokens
 from firsthand.adapt.prepare import make_adapter, prepare
 from firsthand.adapt.saved import Adapted, Base
+from firsthand.compress.prune.zeros import check_zeros
 from firsthand.config import Config, replaced
 from firsthand.data import conversations, loader
 from firsthand.data.conversations import ConversationLoader, Conversations
@@ -97,6 +98,7 @@ def check(config: Config) -> None:
             f"adapt.quantize={config.adapt.quantize} stores trained weights in few bits, and this recipe has none: "
             "name a model in model.weights."
         )
+    check_zeros(config)
     with contextlib.suppress(RuntimeError):
         model = sketch(resolve(config.model), ANY_VOCABULARY)
         prepare(model, config.adapt.model_copy(update={"quantize": None}), 0, ("a", "b") if classes else None)

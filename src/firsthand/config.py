@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,23 +23,6 @@ class _Writer(yaml.SafeDumper):
 _EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 _Reader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 _Writer.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
-
-PARTS = (
-    "tokenizer",
-    "objective",
-    "optimizer",
-    "schedule",
-    "mixer",
-    "ffn",
-    "block",
-    "residual",
-    "position",
-    "norm",
-    "initialize",
-    "adapter",
-    "quantize",
-)
-"""The settings that name a part: an override such as train.optimizer.lr=1e-3 reaches into it."""
 
 
 class Node(BaseModel):
@@ -132,6 +115,13 @@ class AdaptNode(Node):
         return self.train or ("adapter" if self.adapter else "all")
 
 
+class CompressNode(Node):
+    """Zeros in the weights of a model that learns (docs/compression/pruning.md)."""
+
+    keep_zeros: bool = Field(False, description="what is zero in the matrices that it begins with stays zero")
+    prune: PartSpec | None = Field(None, description="gradual: more and more weights become zero, and stay so")
+
+
 class TrainNode(Node):
     """Without epochs, steps, tokens, seconds and flops the dial says how long; without its rates, the optimizer's."""
 
@@ -178,7 +168,18 @@ class Config(Node):
     tokenizer: PartSpec = Field(default={"part": "bpe", "vocab_size": 2048})
     model: ModelNode = ModelNode()
     adapt: AdaptNode = AdaptNode()
+    compress: CompressNode = CompressNode()
     train: TrainNode = TrainNode()
+
+
+PARTS = {
+    name
+    for node in (Config, *(field.annotation for field in Config.model_fields.values()))
+    if isinstance(node, type) and issubclass(node, Node)
+    for name, field in node.model_fields.items()
+    if dict[str, Any] in get_args(field.annotation)
+}
+"""The settings that name a part: an override such as train.optimizer.lr=1e-3 reaches into it."""
 
 
 def load(path: str | Path | None, overrides: list[str] | None = None) -> Config:

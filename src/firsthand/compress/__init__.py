@@ -17,6 +17,9 @@ from firsthand.compress.quantize.mixed import Mixed
 from firsthand.compress.quantize.nf4 import NF4
 from firsthand.compress.quantize.round_to_nearest import RoundToNearest
 from firsthand.compress.quantize.smoothquant import SmoothQuant
+from firsthand.compress.prune.magnitude import Magnitude
+from firsthand.compress.prune.sparsegpt import SparseGPT
+from firsthand.compress.prune.wanda import Wanda
 from firsthand.compress.subject import Given, Subject
 
 
@@ -34,4 +37,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "nf4": NF4,
     "round_to_nearest": RoundToNearest,
     "smoothquant": SmoothQuant,
+    "magnitude": Magnitude,
+    "wanda": Wanda,
+    "sparsegpt": SparseGPT,
 }

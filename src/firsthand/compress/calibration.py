@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ TOGETHER = 8
 """Windows that go through a layer at once."""
 
 
+@runtime_checkable
 class Statistic(Protocol):
     """Something that is added up over the inputs of a map."""
 

@@ -6,31 +6,50 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from firsthand.compress.sparse import filled, thinned
 from firsthand.errors import DamagedError
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.quantized import quantized_parts
 from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.affine import Affine
 
 NARROW = (torch.float16, torch.bfloat16)
 
 
 def tensors_of(model: LanguageModel) -> dict[str, Tensor]:
     """Everything that a file must hold: weights in full by their names, each as narrow as loses nothing, and what the
-    formats keep of the others, as NAME.codes and so on."""
-    kept = {f"{name}.{key}": tensor for name, part in quantized_parts(model) for key, tensor in part.named_buffers()}
-    return kept | {name: _narrow(parameter.detach()) for name, parameter in model.named_parameters()}
+    formats keep of the others, as NAME.codes and so on. Where zeros are many, only their places (sparse.py)."""
+    return thinned(_dense(model), _centres(model))[0]
 
 
 def description(model: LanguageModel) -> dict[str, Any] | None:
     """What must be known to read `tensors_of` again; None for a model that is like any other."""
     quantized = {name: part.quantized.to_json() for name, part in quantized_parts(model)}
-    return {"quantized": quantized} if quantized else None
+    sparse = thinned(_dense(model), _centres(model))[1]
+    return {key: tree for key, tree in (("quantized", quantized), ("sparse", sparse)) if tree} or None
+
+
+def _dense(model: LanguageModel) -> dict[str, Tensor]:
+    """`tensors_of`, zeros included."""
+    kept = {f"{name}.{key}": tensor for name, part in quantized_parts(model) for key, tensor in part.named_buffers()}
+    return kept | {name: _narrow(parameter.detach()) for name, parameter in model.named_parameters()}
+
+
+def _centres(model: LanguageModel) -> dict[str, int]:
+    """The code that means zero, of codes that stand two in a byte."""
+    formats = {name: part.quantized.format for name, part in quantized_parts(model)}
+    return {
+        f"{name}.codes": -format.codes[0]
+        for name, format in formats.items()
+        if isinstance(format, Affine) and format.symmetric and format.bits <= 4
+    }
 
 
 def apart(
     tensors: Mapping[str, Tensor], described: Mapping[str, Any] | None, where: str
 ) -> tuple[dict[str, Tensor], dict[str, Quantized]]:
     """The weights in full, and those in few bits by the names of their parts. DamagedError if they do not fit."""
+    tensors = filled(tensors, (described or {}).get("sparse", {}), where)
     weights, quantized = dict(tensors), {}
     owned: dict[str, list[str]] = {}
     for key in tensors:

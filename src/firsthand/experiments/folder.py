@@ -78,7 +78,7 @@ class RunFolder:
         """UserError if `config` is another experiment than the one in this folder; its bounds may differ."""
         path = self.path / "config.yaml"
         before, now = config_module.load(path).model_dump(mode="json"), config.model_dump(mode="json")
-        for part in ("data", "tokenizer", "model", "adapt"):
+        for part in ("data", "tokenizer", "model", "adapt", "compress"):
             if before[part] != now[part]:
                 raise UserError(
                     f"{self.path} was started with another {part!r} (see {path}); a resumed run must stay the "

@@ -9,6 +9,8 @@ import torch
 
 from firsthand import assemble, checkpoint
 from firsthand.adapt.saved import Adapted
+from firsthand.compress.prune.masks import Masks
+from firsthand.compress.prune.zeros import hold_zeros
 from firsthand.config import Config
 from firsthand.errors import DamagedError, Stopped
 from firsthand.experiments import corpus as corpus_module
@@ -61,15 +63,15 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         device = host.pick_device(config.train.device, group.local)
         choices = _choices(config, device, folder.choices() if continuing else {}, corpus).agreed(group)
         show.note(f"computes with {'; '.join(choices.why)}")
-        loop, adapted = _loop(config, corpus, group, device, choices, origin)
+        loop, adapted, masks = _loop(config, corpus, group, device, choices, origin)
         if origin:
             show.note(f"begins with {origin.base.name} (weights {origin.base.sha256[:12]}…)")
         show.note(f"{sum(p.numel() for p in loop.model.parameters()) / 1e6:.2f} M parameters on {device}")
         loop.stop = lambda: stop.wanted
         loop.progress = Progress(seconds=time.perf_counter() - started)
         if continuing:
-            _restore(loop, adapted, folder, show)
-        watch = _watch(loop, config, corpus, folder, show, choices, adapted)
+            _restore(loop, adapted, masks, folder, show)
+        watch = _watch(loop, config, corpus, folder, show, choices, adapted, masks)
         try:
             with attention_by(config.train.attention, choices.attention):
                 return _train(loop, watch, folder, tuning=config.model.weights is not None)
@@ -112,8 +114,8 @@ def _choices(config: Config, device: torch.device, earlier: Mapping[str, Any], c
 
 def _loop(
     config: Config, corpus: AnyCorpus, group: Ranks, device: torch.device, choices: Choices, origin: Origin | None
-) -> tuple[Loop, Adapted]:
-    """The loop, and what checkpoints must say about its model."""
+) -> tuple[Loop, Adapted, Masks | None]:
+    """The loop, what checkpoints must say about its model, and what keeps its zeros."""
     train, chosen = config.train, choices.precision
     model = assemble.make_model(config, corpus.vocab_size)
     if origin:
@@ -124,10 +126,12 @@ def _loop(
         origin.check_new_tokens(model, corpus.tokenizer)
     loader = assemble.make_loader(config, corpus.train, model.context_length, group, device)
     model = model.to(device)
+    optimizer = assemble.make_optimizer(config, model, chosen)
+    masks = hold_zeros(config.compress, model, optimizer)
     loop = Loop(
         model,
         assemble.make_objective(config, classes.class_counts if classes else None),
-        assemble.make_optimizer(config, model, chosen),
+        optimizer,
         assemble.make_schedule(config),
         loader,
         assemble.make_budget(config, loader.rows_per_epoch / loader.rows),
@@ -139,11 +143,11 @@ def _loop(
         ranks=group,
         compiled=choices.compiled,
     )
-    return loop, adapted
+    return loop, adapted, masks
 
 
-def _restore(loop: Loop, adapted: Adapted, folder: RunFolder, show: Show) -> None:
-    """Put the newest valid checkpoint's weights, optimizer state and progress into the loop."""
+def _restore(loop: Loop, adapted: Adapted, masks: Masks | None, folder: RunFolder, show: Show) -> None:
+    """Put the newest valid checkpoint's weights, masks, optimizer state and progress into the loop."""
     saved = checkpoint.latest(folder.checkpoints, show.note)
     if saved is None:
         raise DamagedError(
@@ -151,14 +155,22 @@ def _restore(loop: Loop, adapted: Adapted, folder: RunFolder, show: Show) -> Non
             "there as bad-step-…. Start anew with --fresh, which moves the folder aside."
         )
     assemble.load_weights(loop.model, saved.model, str(saved.path), learning_only=adapted.base is not None)
-    load_state_tensors(loop.optimizer, loop.model.named_parameters(), saved.optimizer)
+    state = masks.load(saved.optimizer) if masks else saved.optimizer
+    load_state_tensors(loop.optimizer, loop.model.named_parameters(), state)
     loop.progress = Progress(**saved.loop["progress"])
     loop.scale = LossScale(**saved.loop["loss_scale"])
     show.note(f"continuing after step {saved.step}")
 
 
 def _watch(
-    loop: Loop, config: Config, corpus: AnyCorpus, folder: RunFolder, show: Show, choices: Choices, adapted: Adapted
+    loop: Loop,
+    config: Config,
+    corpus: AnyCorpus,
+    folder: RunFolder,
+    show: Show,
+    choices: Choices,
+    adapted: Adapted,
+    masks: Masks | None,
 ) -> Watch:
     peak = measure_peak(loop.device.type, seconds=0.03) * loop.ranks.world
     trackers = open_trackers(config.train.trackers, config.run.name, folder.path, config.model_dump(mode="json"))
@@ -172,7 +184,7 @@ def _watch(
             seed=loop.seed,
         )
     description = assemble.description(config, corpus.tokenizer, corpus.vocab_size, corpus.chat, adapted)
-    return Watch(loop, config, corpus, folder, description, show, peak, trackers)
+    return Watch(loop, config, corpus, folder, description, show, peak, trackers, masks)
 
 
 def _train(loop: Loop, watch: Watch, folder: RunFolder, tuning: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from firsthand import assemble, checkpoint
+from firsthand.compress.prune.masks import Masks
 from firsthand.config import Config
 from firsthand.data.conversations import Conversations
 from firsthand.evaluate.experts import expert_visits, shares
@@ -74,6 +75,7 @@ class Watch:
         show: Show,
         peak: float,
         trackers: list[Callable[[dict[str, Any]], None]],
+        masks: Masks | None = None,
     ) -> None:
         self.loop, self.corpus, self.folder, self.show = loop, corpus, folder, show
         self._train, self._description, self._peak, self._trackers = config.train, description, peak, trackers
@@ -83,6 +85,7 @@ class Watch:
         self._evaluating = Pace(config.train.evaluate_every, 0.1, fraction)
         self._sampling = Pace(config.train.sample_every, 0.2, fraction)
         self._saving = Pace(config.train.save_every, 0.1, fraction)
+        self._masks = masks
         self._busy, self._tokens_before = 0.0, loop.progress.tokens
         self._resumed_at = time.perf_counter()
         self.last: dict[str, Any] = {}
@@ -91,6 +94,8 @@ class Watch:
     def __call__(self, step: Step) -> None:
         self._busy += time.perf_counter() - self._resumed_at
         self.skipped += step.skipped
+        if self._masks and self._masks.grow:
+            self._masks.grow(self._masks, step.progress.steps, step.fraction)
         if step.progress.steps % self._train.log_every == 0 or step.progress.steps == 1:
             self._log(step)
         if self._evaluating.due(step) and step.fraction < 1:
@@ -113,6 +118,8 @@ class Watch:
             "peak_share": rate * self.loop.flops_per_token / self._peak,
             "skipped": self.skipped,
         }
+        if self._masks:
+            line["zeros"] = self._masks.share
         self._write(line)
         if self.loop.ranks.first:
             self.show.step(line, step.fraction)
@@ -210,7 +217,7 @@ class Watch:
             self.folder.checkpoints,
             loop.progress.steps,
             {name: p.detach() for name, p in named.items() if p.requires_grad or not self._learning_only},
-            state_tensors(loop.optimizer, named.items()),
+            state_tensors(loop.optimizer, named.items()) | (self._masks.tensors() if self._masks else {}),
             state,
             self._description,
             self.folder.data / "tokenizer.json",
