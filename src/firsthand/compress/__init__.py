@@ -8,6 +8,12 @@ a line in the table.
 from collections.abc import Callable
 from typing import Protocol
 
+from firsthand.compress.recover import Recover
+from firsthand.compress.structured.channels import Channels
+from firsthand.compress.structured.heads import Heads
+from firsthand.compress.structured.layers import Layers
+from firsthand.compress.structured.together import Structured
+from firsthand.compress.structured.width import Width
 from firsthand.compress.subject import Given, Subject
 
 
@@ -15,4 +21,11 @@ class Method(Protocol):
     def __call__(self, subject: Subject, given: Given) -> None: ...
 
 
-METHODS: dict[str, Callable[..., Method]] = {}
+METHODS: dict[str, Callable[..., Method]] = {
+    "channels": Channels,
+    "heads": Heads,
+    "layers": Layers,
+    "recover": Recover,
+    "structured": Structured,
+    "width": Width,
+}
