@@ -6,7 +6,7 @@ a line in the table.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from firsthand.compress.recover import Recover
 from firsthand.compress.structured.channels import Channels
@@ -17,6 +17,7 @@ from firsthand.compress.structured.width import Width
 from firsthand.compress.subject import Given, Subject
 
 
+@runtime_checkable
 class Method(Protocol):
     def __call__(self, subject: Subject, given: Given) -> None: ...
 

@@ -5,6 +5,7 @@ W° the weight as it was: W_K = (C_K + λ W°_K) (G_KK + λ I)⁻¹, where G = �
 mean of G's diagonal; it holds on to the old weight where the calibration text says little.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -44,28 +45,41 @@ def obs(
 ) -> Int[Tensor, " kept"]:
     """The columns that stay, by what taking each away costs when the others make up for it (optimal brain surgeon).
 
-    Columns come in units of `width`, and units in `sets` of equal size, each of which keeps `stay`. Without the unit u
-    the least error grows by tr(W_u (H⁻¹_uu)⁻¹ W_uᵀ), where H = G + λ I and W is the best weight so far (Hassibi and
-    Stork 1993; of whole columns: ZipLM, arXiv 2302.04089, section 3.1). The cheapest leave, in ROUNDS; then W and H⁻¹
-    are those of the columns that are left.
+    Columns come in units of `width`, and units in `sets` of equal size, each of which keeps `stay`.
+    """
+    there = torch.ones(weight.shape[1] // width, dtype=torch.bool)
+    for gone, _ in leaving(weight, normal, stay, width, sets, damping):
+        there[gone] = False
+    return torch.arange(weight.shape[1]).view(-1, width)[there].flatten()
+
+
+def leaving(
+    weight: Float[Tensor, "d_out d_in"], normal: Normal, stay: int, width: int, sets: int, damping: float
+) -> Iterator[tuple[Int[Tensor, " units"], float]]:
+    """The units that leave, round by round, and by how much that makes the least error grow.
+
+    Without the unit u it grows by tr(W_u (H⁻¹_uu)⁻¹ W_uᵀ), where H = G + λ I and W is the best weight so far (Hassibi
+    and Stork 1993; of whole columns: ZipLM, arXiv 2302.04089, section 3.1). The cheapest leave, in ROUNDS; then W and
+    H⁻¹ are those of the columns that are left.
     """
     damped = normal.damped(weight.double(), damping)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped.gram))
     best = damped.cross @ inverse
     there = torch.ones(len(inverse) // width, dtype=torch.bool)
     columns = torch.arange(len(inverse)).view(-1, width)
-    leaving = len(there) // sets - stay
+    many = len(there) // sets - stay
     for number in range(ROUNDS):
-        count = leaving * (number + 1) // ROUNDS - leaving * number // ROUNDS
+        count = many * (number + 1) // ROUNDS - many * number // ROUNDS
         if count:
             costs = _costs(best, inverse, there, width).view(sets, -1)
-            gone = costs.argsort(1, stable=True)[:, :count] + torch.arange(sets)[:, None] * costs.shape[1]
-            some = columns[gone.flatten()].flatten()
-            taken = torch.linalg.solve(inverse[some][:, some], inverse[some])
-            best = best - best[:, some] @ taken
-            inverse = inverse - inverse[:, some] @ taken
-            there[gone.flatten()] = False
-    return columns[there].flatten()
+            gone = (costs.argsort(dim=1, stable=True)[:, :count] + torch.arange(sets)[:, None] * costs.shape[1]).flatten()
+            some = columns[gone].flatten()
+            lost = torch.linalg.solve(inverse[some][:, some], best[:, some].T)
+            cost = float((lost * best[:, some].T).sum())
+            best = best - lost.T @ inverse[some]
+            inverse = inverse - inverse[:, some] @ torch.linalg.solve(inverse[some][:, some], inverse[some])
+            there[gone] = False
+            yield gone, cost
 
 
 def _costs(
@@ -86,7 +100,7 @@ def wanda(
     """The columns that stay, by Σ |W| · ‖h‖₂ over a unit (Wanda, arXiv 2306.11695, section 3, on whole columns as in
     FLAP, arXiv 2312.11983, section 4). What the others could make up for is not asked."""
     scores = (weight.double().abs().sum(0) * normal.gram.diagonal().sqrt()).view(-1, width).sum(1).view(sets, -1)
-    best = scores.argsort(1, descending=True, stable=True)[:, :stay] + torch.arange(sets)[:, None] * scores.shape[1]
+    best = scores.argsort(dim=1, descending=True, stable=True)[:, :stay] + torch.arange(sets)[:, None] * scores.shape[1]
     units = best.flatten().sort().values
     return (units[:, None] * width + torch.arange(width)).flatten()
 

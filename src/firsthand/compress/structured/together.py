@@ -31,6 +31,7 @@ class Structured:
         heads: float = 0.0,
         unit: str = "query",
         score: str = "obs",
+        scope: str = "layer",
         compensate: bool = True,
         damping: float = 0.01,
         multiple: int = 16,
@@ -41,7 +42,7 @@ class Structured:
         self.share, self.layers = share, layers
         self.heads = Heads(heads, unit, score, compensate, damping)
         self.settings: dict[str, Any] = {"score": score, "compensate": compensate, "damping": damping}
-        self.multiple = multiple
+        self.multiple, self.scope = multiple, scope
 
     def __call__(self, subject: Subject, given: Given) -> None:
         check_subject("structured", subject)
@@ -59,7 +60,9 @@ class Structured:
         if channels:
             left = cut - size_of(before) + size_of(model)
             left -= sum(self.heads.saves(block.mixer) for block in model.blocks) if heads else 0
-            changes["ffn"] = self.channels(model, left).change
+            narrower = self.channels(model, left)
+            narrower.share_out(model, before, given.windows, kept)
+            changes["ffn"] = narrower.change
         walk(model, before, given.windows, changes, kept, given.done)
         if heads:
             say_heads(subject)
@@ -87,7 +90,7 @@ class Structured:
                 f"structured: share = {self.share} is more than there is in the channels of the layers that stay. Take "
                 "away less, or more by layers."
             )
-        return Channels(share, multiple=self.multiple, **self.settings)
+        return Channels(share, scope=self.scope, multiple=self.multiple, **self.settings)
 
 
 def has_channels(model: LanguageModel) -> bool:
