@@ -12,7 +12,7 @@ TEACHERS = ("original",)
 
 
 class Recover:
-    """Continue the training of what is left (LLM-Pruner, arXiv 2305.11627, section 3.4; Sheared LLaMA, arXiv 2310.06694).
+    """Continue the training of what is left (LLM-Pruner, arXiv 2305.11627, section 3.4).
 
     It ends after `seconds`, `steps` or `tokens`, whichever is first. `lr`: of the optimizer; absent: the dial's. With
     `adapter`, an adapter of adapt/ such as {part: lora, rank: 16, targets: all}, only that learns, and is then merged

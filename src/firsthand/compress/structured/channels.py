@@ -24,12 +24,13 @@ SCOPES = ("layer", "model")
 
 
 class Channels:
-    """Take away the `share` of every FFN's channels that its down map misses least (ZipLM, arXiv 2302.04089, section 3).
+    """Take away the `share` of the FFNs' channels that their down maps miss least (ZipLM, arXiv 2302.04089, section 3).
 
     A channel is a row of `up` (and of `gate`) and a column of `down`. `score`: how it is chosen, "obs" or "wanda" (see
     least_squares.py). `scope`: whether every "layer" loses the same share, or of the whole "model" so many leave, most
-    where the loss feels it least (budget.py). `compensate`: whether the channels that stay take over, by least squares, what the others said
-    and what earlier layers have lost. d_ff stays a multiple of `multiple`, which products on a CPU like.
+    where the loss feels it least (budget.py). `compensate`: whether the channels that stay take over, by least squares,
+    what the others said and what earlier layers have lost. d_ff stays a multiple of `multiple`, which products on a CPU
+    like.
     """
 
     def __init__(

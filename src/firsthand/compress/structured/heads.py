@@ -26,8 +26,8 @@ class Heads:
     """Take away the `share` of every layer's heads that its output map misses least (ZipLM, arXiv 2302.04089, section 3).
 
     `unit`: "query" heads, equally many of each group that shares keys and values, since groups are equal; or a whole
-    "group", its head of keys and values with it. One that there is once in a layer, or in a group, stays. `score`,
-    `compensate` and `damping` are those of `channels`. Layers that are no attention stay as they are.
+    "group", its head of keys and values with it, as where heads share nothing. At least one stays, in each group or of
+    the groups. `score`, `compensate` and `damping` are those of `channels`. Layers that are no attention stay.
     """
 
     def __init__(
@@ -62,14 +62,20 @@ class Heads:
         if stay < there:
             width = len(columns) // there // sets
             columns = self.score(weight, normal, stay, width, sets, self.damping)
-        put_weight(mixer.out, refitted(weight, normal, columns, self.damping) if self.compensate else weight[:, columns])
+        put_weight(
+            mixer.out, refitted(weight, normal, columns, self.damping) if self.compensate else weight[:, columns]
+        )
         heads = columns.view(-1, mixer.d_head)[:, 0] // mixer.d_head
-        keep_heads(mixer, heads, mixer.n_heads // mixer.n_kv_heads if self.unit == "group" else 0)
+        keep_heads(mixer, heads, mixer.n_heads // mixer.n_kv_heads if self.whole(mixer) else 0)
+
+    def whole(self, mixer: Any) -> bool:
+        """Whether keys and values leave with their queries."""
+        return self.unit == "group" or mixer.n_heads == mixer.n_kv_heads
 
     def units(self, mixer: Any) -> tuple[int, int, int]:
         """How many units each set of them has, how many of these stay, and how many sets there are."""
         there, sets = (mixer.n_heads // mixer.n_kv_heads, mixer.n_kv_heads)
-        if self.unit == "group":
+        if self.whole(mixer):
             there, sets = mixer.n_kv_heads, 1
         return there, max(1, round((1 - self.share) * there)), sets
 
@@ -78,7 +84,7 @@ class Heads:
         if type(mixer) not in KINDS:
             return 0
         there, stay, _ = self.units(mixer)
-        maps = (mixer.query, mixer.out, *((mixer.key, mixer.value) if self.unit == "group" else ()))
+        maps = (mixer.query, mixer.out, *((mixer.key, mixer.value) if self.whole(mixer) else ()))
         return sum(each.weight.numel() for each in maps) * (there - stay) // there
 
 

@@ -72,7 +72,9 @@ def leaving(
         count = many * (number + 1) // ROUNDS - many * number // ROUNDS
         if count:
             costs = _costs(best, inverse, there, width).view(sets, -1)
-            gone = (costs.argsort(dim=1, stable=True)[:, :count] + torch.arange(sets)[:, None] * costs.shape[1]).flatten()
+            gone = (
+                costs.argsort(dim=1, stable=True)[:, :count] + torch.arange(sets)[:, None] * costs.shape[1]
+            ).flatten()
             some = columns[gone].flatten()
             lost = torch.linalg.solve(inverse[some][:, some], best[:, some].T)
             cost = float((lost * best[:, some].T).sum())

@@ -108,9 +108,7 @@ def _heard(part: Any, inputs: list[Tensor]) -> Iterator[None]:
             handle.remove()
 
 
-def _normal(
-    block: Any, slot: str, entered: list[Tensor], aims: list[Tensor] | None, places: list[Place]
-) -> Normal:
+def _normal(block: Any, slot: str, entered: list[Tensor], aims: list[Tensor] | None, places: list[Place]) -> Normal:
     """The normal equations of the part's last map: `aims` is what the stream should be after it."""
     last: Any = last_map(block, slot)
     gram = torch.zeros(last.in_features, last.in_features, dtype=torch.float64)

@@ -34,9 +34,7 @@ class Width:
     head would have to buy. A norm's gains are scaled by how much of the mean square the kept channels have.
     """
 
-    def __init__(
-        self, share: float = 0.1, compensate: bool = True, damping: float = 0.01, multiple: int = 16
-    ) -> None:
+    def __init__(self, share: float = 0.1, compensate: bool = True, damping: float = 0.01, multiple: int = 16) -> None:
         check_share("width", share)
         if multiple < 1 or damping <= 0:
             raise UserError(f"width: multiple = {multiple} must be at least 1, and damping = {damping} above 0.")
