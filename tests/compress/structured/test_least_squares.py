@@ -41,7 +41,7 @@ def test_the_refitted_weight_is_that_of_a_least_squares_solver(case, kept):
 
 
 def test_a_weight_that_says_all_stays_as_it_is(case):
-    h, weight, _, normal = case
+    _, weight, _, normal = case
     normal = Normal(normal.gram, weight @ normal.gram)
     torch.testing.assert_close(refitted(weight, normal, torch.arange(D_IN), DAMPING), weight, rtol=1e-9, atol=1e-9)
 

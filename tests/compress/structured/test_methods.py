@@ -158,7 +158,7 @@ def test_heads_that_never_speak_leave_and_nothing_changes(unit):
 
 
 def test_a_group_takes_its_value_embeddings_along():
-    subject, given = applied("heads", "sinks", share=0.5, unit="group")
+    subject, _ = applied("heads", "sinks", share=0.5, unit="group")
     again = build_model(subject.fields, VOCABULARY)
     again.load_state_dict(subject.model.state_dict(), strict=True)
     assert again.blocks[0].mixer.value_embedding.table.shape == (VOCABULARY, 16)
@@ -283,7 +283,7 @@ def test_weights_in_few_bits_are_refused():
     put(subject.model, "blocks.0.ffn.down", Quantized.of(weight, Affine(8)))
     for method in (*SETTINGS, "recover"):
         settings = {"steps": 1} if method == "recover" else {}
-        with pytest.raises(UserError, match="few bits|in full"):
+        with pytest.raises(UserError, match=r"few bits|in full"):
             METHODS[method](**settings)(subject, given_for(subject))
 
 

@@ -23,7 +23,7 @@ UNITS = ("query", "group")
 
 
 class Heads:
-    """Take away the `share` of every layer's heads that its output map misses least (ZipLM, arXiv 2302.04089, section 3).
+    """Take away the `share` of a layer's heads that its output map misses least (ZipLM, arXiv 2302.04089, section 3).
 
     `unit`: "query" heads, equally many of each group that shares keys and values, since groups are equal; or a whole
     "group", its head of keys and values with it, as where heads share nothing. At least one stays, in each group or of
@@ -62,9 +62,8 @@ class Heads:
         if stay < there:
             width = len(columns) // there // sets
             columns = self.score(weight, normal, stay, width, sets, self.damping)
-        put_weight(
-            mixer.out, refitted(weight, normal, columns, self.damping) if self.compensate else weight[:, columns]
-        )
+        fitted = refitted(weight, normal, columns, self.damping) if self.compensate else weight[:, columns]
+        put_weight(mixer.out, fitted)
         heads = columns.view(-1, mixer.d_head)[:, 0] // mixer.d_head
         keep_heads(mixer, heads, mixer.n_heads // mixer.n_kv_heads if self.whole(mixer) else 0)
 

@@ -80,8 +80,8 @@ def keep_layers(subject: Subject, kept: Sequence[int]) -> None:
     model, fields = subject.model, settled(subject)
     if len(kept) < len(model.blocks) and split(fields["residual"])[1].get("by_depth"):
         raise UserError(
-            "layers: model.residual scales what each layer says by the number of layers (by_depth), so the others would "
-            "say something else without these. Take away channels or heads instead."
+            "layers: model.residual scales what each layer says by the number of layers (by_depth), so the others "
+            "would say something else without these. Take away channels or heads instead."
         )
     for slot in ("mixer", "ffn"):
         specs = specs_of(fields, slot)
