@@ -6,8 +6,11 @@ a line in the table.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from firsthand.compress.prune.magnitude import Magnitude
+from firsthand.compress.prune.sparsegpt import SparseGPT
+from firsthand.compress.prune.wanda import Wanda
 from firsthand.compress.quantize.aware import Aware
 from firsthand.compress.quantize.awq import AWQ
 from firsthand.compress.quantize.gptq import GPTQ
@@ -17,12 +20,16 @@ from firsthand.compress.quantize.mixed import Mixed
 from firsthand.compress.quantize.nf4 import NF4
 from firsthand.compress.quantize.round_to_nearest import RoundToNearest
 from firsthand.compress.quantize.smoothquant import SmoothQuant
-from firsthand.compress.prune.magnitude import Magnitude
-from firsthand.compress.prune.sparsegpt import SparseGPT
-from firsthand.compress.prune.wanda import Wanda
+from firsthand.compress.recover import Recover
+from firsthand.compress.structured.channels import Channels
+from firsthand.compress.structured.heads import Heads
+from firsthand.compress.structured.layers import Layers
+from firsthand.compress.structured.together import Structured
+from firsthand.compress.structured.width import Width
 from firsthand.compress.subject import Given, Subject
 
 
+@runtime_checkable
 class Method(Protocol):
     def __call__(self, subject: Subject, given: Given) -> None: ...
 
@@ -30,14 +37,20 @@ class Method(Protocol):
 METHODS: dict[str, Callable[..., Method]] = {
     "aware": Aware,
     "awq": AWQ,
+    "channels": Channels,
     "gptq": GPTQ,
+    "heads": Heads,
     "int8_dynamic": Int8Dynamic,
     "kv_cache": KVCacheBits,
+    "layers": Layers,
+    "magnitude": Magnitude,
     "mixed": Mixed,
     "nf4": NF4,
+    "recover": Recover,
     "round_to_nearest": RoundToNearest,
     "smoothquant": SmoothQuant,
-    "magnitude": Magnitude,
-    "wanda": Wanda,
     "sparsegpt": SparseGPT,
+    "structured": Structured,
+    "wanda": Wanda,
+    "width": Width,
 }
