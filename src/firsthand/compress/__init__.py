@@ -8,6 +8,7 @@ a line in the table.
 from collections.abc import Callable
 from typing import Protocol
 
+from firsthand.compress.distillation.method import DistillInto
 from firsthand.compress.subject import Given, Subject
 
 
@@ -15,4 +16,4 @@ class Method(Protocol):
     def __call__(self, subject: Subject, given: Given) -> None: ...
 
 
-METHODS: dict[str, Callable[..., Method]] = {}
+METHODS: dict[str, Callable[..., Method]] = {"distill": DistillInto}
