@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from firsthand.compress import METHODS
+from firsthand.compress.distillation.matching import is_lesson
 from firsthand.compress.distillation.method import student_fields, student_of
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import UserError
@@ -56,6 +57,19 @@ def test_without_a_student_the_model_itself_learns_from_the_original(original):
             "train.optimizer": {"part": "adamw", "lr": 1e-4},
         }
     ]
+
+
+def test_what_stands_between_them_is_there_while_the_student_learns_and_gone_afterwards(original):
+    seen = []
+    subject = Subject.of(original, FIELDS)
+
+    def train(one, settings):
+        seen.extend(name for name, _ in one.model.named_parameters() if is_lesson(name))
+
+    given = Given(torch.zeros(1, 8, dtype=torch.long), original, train=train)
+    METHODS["distill"](student={"n_layers": 2}, steps=1, hidden={"layers": [[0, 1], [1, 3]]})(subject, given)
+    assert seen == ["lessons.hidden.maps.0.weight", "lessons.hidden.maps.1.weight"]
+    assert not any(is_lesson(name) for name, _ in subject.model.named_parameters())
 
 
 def test_anew_draws_weights_by_the_seed_and_leaves_the_callers_numbers_alone(original):

@@ -64,7 +64,7 @@ def test_a_student_comes_nearer_to_its_teacher_on_its_own_words():
     for step in range(40):
         (batch,) = batches.batch(step)
         loss = objective(student, batch)
-        distances.append(float(loss.value) / int(loss.count))
+        distances.append(float(loss.metrics["soft"]) / int(loss.count))
         optimizer.zero_grad()
         (loss.value / loss.count).backward()
         optimizer.step()

@@ -4,6 +4,7 @@ Learned projections stand between the two where they differ. They are attached t
 optimizer, clipping and other ranks see them, and are no part of the student that is saved.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -100,13 +101,25 @@ class AttentionMatch(nn.Module):
         return total * (self.weight / len(self.layers))
 
 
-MATCHES = {"hidden": HiddenMatch, "attention": AttentionMatch}
+MATCHES: dict[str, Callable[..., nn.Module]] = {"hidden": HiddenMatch, "attention": AttentionMatch}
 
 
-def attach(student: LanguageModel, matches: dict[str, nn.Module]) -> None:
-    """Let the student carry what learns beside it; without any, it stays as it is."""
-    if any(True for part in matches.values() for _ in part.parameters()):
-        student.add_module(LESSONS, nn.ModuleDict(matches))
+def attach(student: LanguageModel, teacher: LanguageModel, pairs: Mapping[str, Pairs]) -> None:
+    """Let the student carry what stands between the two. UserError for layers that do not fit."""
+    if pairs:
+        student.add_module(
+            LESSONS, nn.ModuleDict({name: MATCHES[name](one, student, teacher) for name, one in pairs.items()})
+        )
+
+
+def detach(student: LanguageModel) -> None:
+    """The student without what it carried to learn."""
+    student._modules.pop(LESSONS, None)
+
+
+def carried(student: LanguageModel) -> dict[str, nn.Module]:
+    """What stands between a student and its teacher, by name."""
+    return dict(getattr(student, LESSONS, nn.ModuleDict()).items())
 
 
 def is_lesson(name: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from firsthand.compress.distillation.matching import Pairs, attach, detach
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import UserError
 from firsthand.model.language_model import LanguageModel
@@ -50,6 +51,8 @@ class DistillInto:
             raise UserError("distill: say how long the student learns: seconds, tokens or steps.")
         self.student, self.begin = student, begin
         objective = {"part": "distill", "temperature": temperature, "alpha": alpha, "divergence": divergence}
+        inside = (("hidden", hidden), ("attention", attention))
+        self.pairs = {name: Pairs(name, setting) for name, setting in inside if setting}
         more = {"top_k": top_k, "hidden": hidden, "attention": attention}
         objective |= {name: value for name, value in more.items() if value is not None}
         self.settings = {"train.objective": objective, **given, **(settings or {})}
@@ -62,7 +65,9 @@ class DistillInto:
         if self.student is not None:
             subject.fields = student_fields(subject.fields, self.student)
             subject.model = student_of(subject.model, subject.fields, self.begin == "cut", given.seed)
+        attach(subject.model, given.original, self.pairs)
         given.train(subject, self.settings)
+        detach(subject.model)
 
 
 def student_fields(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

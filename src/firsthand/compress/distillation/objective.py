@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from firsthand.compress.distillation.divergence import divergence as divergence_called
 from firsthand.compress.distillation.head import Aim, Lesson, TaughtHead
 from firsthand.compress.distillation.listening import Heard, listening
-from firsthand.compress.distillation.matching import MATCHES, Pairs, attach
+from firsthand.compress.distillation.matching import Pairs, attach, carried
 from firsthand.compress.distillation.rollouts import OnPolicy, Rollouts
 from firsthand.compress.distillation.stored import Stored
 from firsthand.compress.distillation.teacher import Teacher
@@ -29,9 +29,9 @@ class Distill:
     `teacher`: a model, or in a recipe the name of one, anything that `firsthand generate` opens. `logits`: the folder
     of what it has said of the training text (`firsthand data teach`), so that it need not be asked again.
     `temperature` T, `divergence` D and `beta` are those of divergence.py; with `top_k` only the teacher's likeliest
-    words are told apart (head.py). `hidden` and `attention` match what goes on inside (matching.py), `on_policy` lets the student write
-    (rollouts.py). A model that is not in training mode is judged by what came next alone, and asks no teacher.
-    UserError for a setting out of its range.
+    words are told apart (head.py). `hidden` and `attention` match what goes on inside (matching.py), `on_policy` lets
+    the student write (rollouts.py). A model that is not in training mode is judged by what came next alone, and asks no
+    teacher. UserError for a setting out of its range.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class Distill:
             )
         self.stored = None if logits is None else Stored(Path(logits))
         self.teacher = Teacher(teacher) if isinstance(teacher, LanguageModel) else None
-        self.matches: dict[str, Any] = {}
         self._plain = NextToken()
 
     @property
@@ -84,12 +83,8 @@ class Distill:
             if not isinstance(tokens, Tokens):
                 raise UserError("train.objective.logits is about a text; it does not fit data.kind=conversations.")
             self.stored.check(tokens, self.lesson.temperature)
-        if self.pairs and self.teacher is not None:
-            made: dict[str, nn.Module] = {
-                name: MATCHES[name](pairs, student, self.teacher.model) for name, pairs in self.pairs.items()
-            }
-            self.matches = dict(made)
-            attach(student, made)
+        if self.teacher is not None:
+            attach(student, self.teacher.model, self.pairs)
 
     def batches(self, loader: Batches, student: LanguageModel, seed: int, vocab_size: int) -> Batches:
         """What stands where the loader stood."""
@@ -99,7 +94,8 @@ class Distill:
     def __call__(self, model: LanguageModel, batch: Batch) -> Loss:
         if not model.training:
             return self._plain(model, batch)
-        assert self.matches.keys() == self.pairs.keys(), "`begin` makes what stands between student and teacher"
+        matches = carried(model)
+        assert matches.keys() == self.pairs.keys(), "`begin` makes what stands between student and teacher"
         counted = batch.targets != IGNORE
         with listening(model, *self._layers(0)) as own:
             x, _, extra_loss = model.trunk(model.embed(batch.inputs, batch.place), batch.place)
@@ -107,7 +103,7 @@ class Distill:
         head = _head(model, x[counted])
         value, soft, nats = TaughtHead.apply(*head, batch.targets[counted], aims, self.lesson, model.softcap)  # type: ignore[no-untyped-call]
         metrics = {"nats": nats.detach(), "soft": soft.detach()}
-        for name, match in self.matches.items():
+        for name, match in matches.items():
             more = match(own, other, counted)
             value, metrics[name] = value + more, more.detach()
         count = counted.sum()
@@ -115,7 +111,7 @@ class Distill:
 
     def _layers(self, side: int) -> tuple[list[int], list[int]]:
         """The layers of the student (0) or the teacher (1) to listen to: after them, and within."""
-        found = {name: [pair[side] for pair in self.pairs[name].layers] for name in self.matches}
+        found = {name: [pair[side] for pair in one.layers] for name, one in self.pairs.items()}
         return found.get("hidden", []), found.get("attention", [])
 
     def _asked(self, model: LanguageModel, batch: Batch, counted: Tensor) -> tuple[Callable[[slice], Aim], Heard]:
