@@ -28,7 +28,9 @@ def no_pictures(monkeypatch):
 @pytest.fixture
 def teacher(recipe, tmp_path):
     folder = tmp_path / "teacher"
-    execute(tree(recipe, f"run.dir={folder}", "model.d_model=48", "model.n_heads=3", "train.save_every=12"))
+    execute(
+        tree(recipe, f"run.dir={folder}", "model.d_model=48", "model.n_heads=3", "train.save_every=12", "train.steps=6")
+    )
     return folder
 
 
@@ -123,7 +125,12 @@ def test_a_recipe_without_a_teacher_says_so_before_it_reads_data(recipe, tmp_pat
 def test_conversations_have_no_stored_logits(recipe, tmp_path, teacher, capsys):
     records = tmp_path / "records.jsonl"
     records.write_text("".join(json.dumps({"prompt": f"{i}?", "completion": f"{i}."}) + "\n" for i in range(30)))
-    settings = ["data.kind=conversations", f"data.source={records}", "data.row_tokens=16"]
+    settings = [
+        "data.kind=conversations",
+        f"data.source={records}",
+        "data.row_tokens=16",
+        "data.validation=documents:0.2",
+    ]
     code, streams = call(capsys, "data", "teach", recipe, *settings, "--teacher", teacher, "--out", tmp_path / "taught")
     assert code != 0
     assert "conversations" in streams.err

@@ -17,7 +17,7 @@ from firsthand.experiments import corpus as corpus_module
 from firsthand.experiments.corpus import Corpus
 from firsthand.generate.packed import pack
 
-Note = Callable[[str], object]
+Note = Callable[[str], None]
 Done = Callable[[float], object]
 
 TOGETHER = 16

@@ -90,7 +90,7 @@ class Distill:
         """What stands where the loader stood."""
         return Rollouts(loader, student, self.on_policy, seed, vocab_size) if self.on_policy else loader
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, model: LanguageModel, batch: Batch) -> Loss:
         if not model.training:
             return self._plain(model, batch)

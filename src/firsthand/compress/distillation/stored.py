@@ -111,7 +111,7 @@ def _said(
             ids = torch.from_numpy(windows).to(device)
             with torch.no_grad():
                 x, _, _ = teacher.model.trunk(teacher.model.embed(ids, Place.of(ids)), Place.of(ids))
-            for rows in x[:, -kept:].flatten(0, 1).split(ROWS):
+            for rows in torch.split(x[:, -kept:].flatten(0, 1), ROWS):
                 logs = torch.log_softmax(teacher.logits(rows, tokens.vocab_size) / temperature, -1)
                 likely = logs.topk(top_k, -1)
                 yield likely.indices.cpu().numpy(), likely.values.clamp_min(LEAST).cpu().numpy()
