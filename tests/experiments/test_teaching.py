@@ -134,3 +134,19 @@ def test_conversations_have_no_stored_logits(recipe, tmp_path, teacher, capsys):
     code, streams = call(capsys, "data", "teach", recipe, *settings, "--teacher", teacher, "--out", tmp_path / "taught")
     assert code != 0
     assert "conversations" in streams.err
+
+
+def test_a_student_is_compared_alone_and_taught(recipe, tmp_path, teacher, capsys):
+    """The command of the manual, in small: one folder of answers for all seeds."""
+    taught = tmp_path / "taught"
+    call(capsys, "data", "teach", recipe, "--teacher", teacher, "--out", taught, "--top-k", "8")
+    sides = [
+        f"{recipe} train.objective=next_token",
+        f"{recipe} train.objective={{part: distill, logits: {taught}}",
+    ]
+    options = ["--names", "alone,taught", "--seeds", "2", "--out", tmp_path / "compared", "train.steps=2", "--json"]
+    code, streams = call(capsys, "compare", *sides, *options)
+    assert code == 0, streams.err
+    page = json.loads((tmp_path / "compared" / "report.json").read_text())
+    assert [variant["variant"] for variant in page["variants"]] == ["alone", "taught"]
+    assert page["variants"][1]["difference"]["pairs"] == 2

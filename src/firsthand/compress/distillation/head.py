@@ -112,18 +112,24 @@ class TaughtHead(torch.autograd.Function):
         x_grad = torch.empty_like(x)
         weight_grad = torch.zeros_like(weight, dtype=exact) if ctx.needs_input_grad[1] else None
         soft, nats = (torch.zeros((), dtype=exact, device=x.device) for _ in range(2))
-        rows = max(FEWEST_ROWS, CHUNK_NUMBERS // len(weight))
-        for start in range(0, len(x), rows):
+        rows = min(len(x), max(FEWEST_ROWS, CHUNK_NUMBERS // len(weight)))
+        products = x.new_empty(rows, len(weight))  # the same memory for all chunks, as in ops/cross_entropy/chunked.py
+        for start in range(0, len(x), max(1, rows)):
             here = slice(start, min(start + rows, len(x)))
-            logits = (x[here] @ weight.t()).to(exact)
+            product = torch.mm(x[here], weight.t(), out=products[: here.stop - start])
+            logits = product.to(exact)
             logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
             more_soft, more_nats, grad = lesson(logits, targets[here], aims(here))
             soft, nats = soft + more_soft, nats + more_nats
             grad = grad if softcap is None else grad * (1 - (logits / softcap) ** 2)
-            grad = grad.to(x.dtype)
-            torch.mm(grad, weight, out=x_grad[here])
-            if weight_grad is not None:
-                weight_grad += grad.t() @ x[here]
+            product.copy_(grad)
+            torch.mm(product, weight, out=x_grad[here])
+            if weight_grad is None:
+                continue
+            if product.dtype == weight_grad.dtype:
+                weight_grad.addmm_(product.t(), x[here])
+            else:  # a sum of many chunks needs more than bf16
+                weight_grad += product.t() @ x[here]
         ctx.save_for_backward(x_grad, None if weight_grad is None else weight_grad.to(weight.dtype))
         ctx.mark_non_differentiable(soft, nats)
         return lesson.alpha * soft + (1 - lesson.alpha) * nats, soft, nats
