@@ -13,6 +13,7 @@ from firsthand import dial, tokens
 from firsthand.adapt.prepare import make_adapter, prepare
 from firsthand.adapt.saved import Adapted, Base
 from firsthand.compress.prune.zeros import check_zeros
+from firsthand.compress.distillation import TAUGHT
 from firsthand.config import Config, replaced
 from firsthand.data import conversations, loader
 from firsthand.data.conversations import ConversationLoader, Conversations
@@ -87,7 +88,7 @@ def check(config: Config) -> None:
     """
     make_schedule(config)
     objective, classes = split(config.train.objective)[0], config.data.kind == "labels"
-    if objective in OBJECTIVES and classes != (objective == "classify"):
+    if objective in OBJECTIVES | TAUGHT and classes != (objective == "classify"):
         raise UserError(
             f"train.objective={config.train.objective!r} does not fit data.kind={config.data.kind}: to name classes, "
             "set data.kind=labels and train.objective=classify; to write text, neither."
@@ -203,10 +204,18 @@ def make_optimizer(config: Config, model: LanguageModel, precision: str = "fp32"
     return optimizer
 
 
-def make_objective(config: Config, class_counts: Sequence[int] | None = None) -> Objective:
-    """`class_counts`: rows of each class to train on, where classes are named."""
+def make_objective(
+    config: Config, class_counts: Sequence[int] | None = None, teacher: LanguageModel | None = None
+) -> Objective:
+    """`class_counts`: rows of each class to train on, where classes are named. `teacher`: the model that the objective
+    learns from, whatever the recipe calls it."""
+    spec: Any = config.train.objective
     offered: dict[str, Any] = {"class_counts": class_counts} if class_counts else {}
-    objective: Objective = build("train.objective", OBJECTIVES, config.train.objective, **offered)
+    if teacher is not None:
+        name, arguments = split(spec)
+        spec = {"part": name} | {key: value for key, value in arguments.items() if key != "teacher"}
+        offered["teacher"] = teacher
+    objective: Objective = build("train.objective", OBJECTIVES | TAUGHT, spec, **offered)
     return objective
 
 

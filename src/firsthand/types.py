@@ -59,11 +59,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Batch:
-    """`targets[b, t]` is the token after `inputs[b, t]`, or IGNORE where nothing is to be learned."""
+    """`targets[b, t]` is the token after `inputs[b, t]`, or IGNORE where nothing is to be learned.
+
+    `source`: where in the training text each input stands, for objectives that know more about it; None where rows are
+    no windows of one text.
+    """
 
     inputs: Int[Tensor, "batch time"]
     targets: Int[Tensor, "batch time"]
     place: Place
+    source: Int[Tensor, "batch time"] | None = None
 
 
 @dataclass(frozen=True)

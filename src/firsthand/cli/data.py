@@ -1,9 +1,10 @@
-"""firsthand data: a look at records before anything is trained on them."""
+"""firsthand data: a look at records before anything is trained on them, and what a teacher makes of texts."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firsthand.cli import lecture
 from firsthand.cli.output import Json, console, emit
 
 if TYPE_CHECKING:
@@ -12,14 +13,16 @@ if TYPE_CHECKING:
     from firsthand.experiments.records import Look, Shown
     from firsthand.tokens.chat import ChatTemplate
 
-app = typer.Typer(help="Look at records for tuning.", no_args_is_help=True)
+app = typer.Typer(help="Look at records for tuning; let a teacher prepare texts.", no_args_is_help=True)
+app.command()(lecture.teach)
+app.command()(lecture.write)
 
 LEARNT, READ, MARK = "bold green", "default", "dim"
 
 
 @app.callback()
 def data() -> None:
-    """Look at records for tuning."""
+    """Look at records for tuning; let a teacher prepare texts."""
 
 
 @app.command()

@@ -8,6 +8,7 @@ a line in the table.
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from firsthand.compress.distillation.method import DistillInto
 from firsthand.compress.prune.magnitude import Magnitude
 from firsthand.compress.prune.sparsegpt import SparseGPT
 from firsthand.compress.prune.wanda import Wanda
@@ -38,6 +39,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "aware": Aware,
     "awq": AWQ,
     "channels": Channels,
+    "distill": DistillInto,
     "gptq": GPTQ,
     "heads": Heads,
     "int8_dynamic": Int8Dynamic,

@@ -89,8 +89,8 @@ class Loader:
             if padding is not None:
                 document[padding] = -1
             documents = self._cut(document)
-        parts = zip(self._cut(inputs), self._cut(targets), documents, strict=True)
-        return [Batch(x, y, Place(self._index, document, x)) for x, y, document in parts]
+        parts = zip(self._cut(inputs), self._cut(targets), documents, self._cut(position), strict=True)
+        return [Batch(x, y, Place(self._index, document, x), where) for x, y, document, where in parts]
 
     def _rows_from(self, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For this rank's rows from the `first`-th row of the run on: where each starts, and its number of targets."""

@@ -9,12 +9,14 @@ import torch
 
 from firsthand import assemble, checkpoint
 from firsthand.adapt.saved import Adapted
+from firsthand.compress.distillation.matching import is_lesson
+from firsthand.compress.distillation.objective import Distill
 from firsthand.compress.prune.masks import Masks
 from firsthand.compress.prune.zeros import hold_zeros
 from firsthand.config import Config
 from firsthand.errors import DamagedError, Stopped
 from firsthand.experiments import corpus as corpus_module
-from firsthand.experiments import outside
+from firsthand.experiments import outside, teaching
 from firsthand.experiments.corpus import AnyCorpus
 from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.labels import LabelledCorpus
@@ -49,6 +51,7 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
     config, origin = begin(config, folder.config() if resume and folder.used else None)
     config, derived = assemble.settle(config)
     assemble.check(config)
+    teaching.check(config)
     with ranks(config.train.device) as group, StopFlag() as stop:
         show = show if show is not None and group.first else Silent()
         if derived:
@@ -64,9 +67,11 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         choices = _choices(config, device, folder.choices() if continuing else {}, corpus).agreed(group)
         show.note(f"computes with {'; '.join(choices.why)}")
         loop, adapted, masks = _loop(config, corpus, group, device, choices, origin)
+        if loop.compiled and isinstance(loop.objective, Distill):
+            show.note("what a teacher says is compared a few rows at a time, so these steps are not compiled")
         if origin:
             show.note(f"begins with {origin.base.name} (weights {origin.base.sha256[:12]}…)")
-        show.note(f"{sum(p.numel() for p in loop.model.parameters()) / 1e6:.2f} M parameters on {device}")
+        show.note(f"{_parameters(loop) / 1e6:.2f} M parameters on {device}")
         loop.stop = lambda: stop.wanted
         loop.progress = Progress(seconds=time.perf_counter() - started)
         if continuing:
@@ -125,17 +130,20 @@ def _loop(
     if origin:
         origin.check_new_tokens(model, corpus.tokenizer)
     loader = assemble.make_loader(config, corpus.train, model.context_length, group, device)
-    model = model.to(device)
+    model, flops = model.to(device), flops_per_token(model)
+    counts = classes.class_counts if classes else None
+    objective = assemble.make_objective(config, counts, teaching.teacher_of(config, corpus, device))
+    teaching.begin(objective, model, corpus)
     optimizer = assemble.make_optimizer(config, model, chosen)
     masks = hold_zeros(config.compress, model, optimizer)
     loop = Loop(
         model,
-        assemble.make_objective(config, classes.class_counts if classes else None),
+        objective,
         optimizer,
         assemble.make_schedule(config),
-        loader,
+        teaching.batches(objective, loader, model, train.seed, corpus.tokenizer.vocab_size),
         assemble.make_budget(config, loader.rows_per_epoch / loader.rows),
-        flops_per_token(model),
+        flops,
         device,
         chosen,
         seed=train.seed,
@@ -154,8 +162,9 @@ def _restore(loop: Loop, adapted: Adapted, masks: Masks | None, folder: RunFolde
             f"No checkpoint in {folder.checkpoints} is intact, so nothing can be resumed; the damaged ones are kept "
             "there as bad-step-…. Start anew with --fresh, which moves the folder aside."
         )
-    assemble.load_weights(loop.model, saved.model, str(saved.path), learning_only=adapted.base is not None)
-    state = masks.load(saved.optimizer) if masks else saved.optimizer
+    weights, state = teaching.with_lessons(saved.model, saved.optimizer)
+    assemble.load_weights(loop.model, weights, str(saved.path), learning_only=adapted.base is not None)
+    state = masks.load(state) if masks else state
     load_state_tensors(loop.optimizer, loop.model.named_parameters(), state)
     loop.progress = Progress(**saved.loop["progress"])
     loop.scale = LossScale(**saved.loop["loss_scale"])
@@ -213,6 +222,10 @@ def _train(loop: Loop, watch: Watch, folder: RunFolder, tuning: bool) -> dict[st
     return summary
 
 
+def _parameters(loop: Loop) -> int:
+    return sum(p.numel() for name, p in loop.model.named_parameters() if not is_lesson(name))
+
+
 def _summary(loop: Loop, watch: Watch, path: Path) -> dict[str, Any]:
     progress = loop.progress
     return {
@@ -221,7 +234,7 @@ def _summary(loop: Loop, watch: Watch, path: Path) -> dict[str, Any]:
         "tokens": progress.tokens,
         "seconds": round(progress.seconds, 3),
         "flops": progress.flops,
-        "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),
+        "parameters": _parameters(loop),
         "train_loss": watch.last.get("loss"),
         "precision": loop.precision,
         "threads": torch.get_num_threads(),

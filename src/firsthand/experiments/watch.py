@@ -6,12 +6,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from torch import Tensor
+
 from firsthand import assemble, checkpoint
+from firsthand.compress.distillation.matching import is_lesson
 from firsthand.compress.prune.masks import Masks
 from firsthand.config import Config
 from firsthand.data.conversations import Conversations
 from firsthand.evaluate.experts import expert_visits, shares
 from firsthand.evaluate.perplexity import Score, score
+from firsthand.experiments import teaching
 from firsthand.experiments.corpus import AnyCorpus, Corpus
 from firsthand.experiments.folder import RunFolder
 from firsthand.experiments.labels import LabelledCorpus
@@ -216,14 +220,20 @@ class Watch:
         return checkpoint.save(
             self.folder.checkpoints,
             loop.progress.steps,
-            {name: p.detach() for name, p in named.items() if p.requires_grad or not self._learning_only},
-            state_tensors(loop.optimizer, named.items()) | (self._masks.tensors() if self._masks else {}),
+            {name: p.detach() for name, p in named.items() if self._saved(name, p)},
+            state_tensors(loop.optimizer, named.items())
+            | teaching.lessons(loop.model)
+            | (self._masks.tensors() if self._masks else {}),
             state,
             self._description,
             self.folder.data / "tokenizer.json",
             keep=self._train.keep,
             report=self.show.note,
         )
+
+    def _saved(self, name: str, parameter: Tensor) -> bool:
+        """Whether it is part of the model, and not only of its training or of its base."""
+        return not is_lesson(name) and (parameter.requires_grad or not self._learning_only)
 
     def _stamp(self) -> dict[str, Any]:
         progress = self.loop.progress
