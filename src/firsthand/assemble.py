@@ -201,9 +201,12 @@ def make_optimizer(config: Config, model: LanguageModel, precision: str = "fp32"
     return optimizer
 
 
-def make_objective(config: Config, class_counts: Sequence[int] | None = None) -> Objective:
-    """`class_counts`: rows of each class to train on, where classes are named."""
+def make_objective(
+    config: Config, class_counts: Sequence[int] | None = None, teacher: LanguageModel | None = None
+) -> Objective:
+    """`class_counts`: rows of each class to train on, where classes are named. `teacher`: for objectives that ask."""
     offered: dict[str, Any] = {"class_counts": class_counts} if class_counts else {}
+    offered |= {"teacher": teacher} if teacher is not None else {}
     objective: Objective = build("train.objective", OBJECTIVES, config.train.objective, **offered)
     return objective
 

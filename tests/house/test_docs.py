@@ -46,6 +46,7 @@ PAGES = {
     "TRACKERS": "training.md",
     "ADAPTERS": "finetuning/adapters.md",
     "QUANTIZERS": "finetuning/adapters.md",
+    "METHODS": "compression/README.md",
 }
 
 

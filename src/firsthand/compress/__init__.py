@@ -6,11 +6,12 @@ a line in the table.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from firsthand.compress.subject import Given, Subject
 
 
+@runtime_checkable
 class Method(Protocol):
     def __call__(self, subject: Subject, given: Given) -> None: ...
 
