@@ -14,11 +14,11 @@ from firsthand.adapt.freeze import POLICIES, freeze, learning
 from firsthand.adapt.heads import put_head
 from firsthand.adapt.lora import LoRALinear, linear_of, lora_state_dict, merge_lora
 from firsthand.adapt.nf4 import NF4Linear
-from firsthand.ops.quantized.nf4 import BLOCK, LEVELS, dequantize, quantize
 from firsthand.errors import UserError
 from firsthand.generate import generate
 from firsthand.generate.packed import pack
 from firsthand.model.make import build_model
+from firsthand.ops.quantized.nf4 import BLOCK, LEVELS, dequantize, quantize
 
 FIELDS = {"preset": "llama", "n_layers": 2, "d_model": 48, "n_heads": 4, "n_kv_heads": 2, "context_length": 32}
 IDS = torch.randint(71, (2, 20), generator=torch.Generator().manual_seed(3))

@@ -5,14 +5,14 @@ import pytest
 from firsthand.compress.plan import methods, read_plans
 from firsthand.errors import UserError
 
-MINE = '''
+MINE = """
 class Mine:
     def __init__(self, share: float = 0.5):
         self.share = share
 
     def __call__(self, subject, given):
         pass
-'''
+"""
 
 
 def written(tmp_path, text):

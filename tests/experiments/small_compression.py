@@ -12,7 +12,7 @@ from firsthand.experiments.compression import Question
 from firsthand.model.make import build_model
 
 MODEL = {"preset": "llama", "n_layers": 2, "d_model": 16, "n_heads": 2, "context_length": 32}
-OWN = str(Path(__file__).parent / "small_small_methods.py")
+OWN = str(Path(__file__).parent / "small_methods.py")
 ROUNDED, TRAINED, REFUSED = (f"{OWN}:{name}" for name in ("Rounded", "Trained", "Refused"))
 
 
@@ -28,6 +28,8 @@ def write_model(folder):
     tokenizer.save(folder / "tokenizer")
     torch.manual_seed(0)
     made = build_model(MODEL, tokenizer.vocab_size)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.3)  # so that each of them matters
     saved = {name: parameter.detach() for name, parameter in made.named_parameters()}
     content = description(parse({"model": MODEL}, "The test"), tokenizer)
     checkpoint.save(folder / "run" / "checkpoints", 7, saved, {}, {}, content, folder / "tokenizer" / "tokenizer.json")

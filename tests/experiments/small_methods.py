@@ -14,8 +14,8 @@ class Rounded:
         for name, part in linear_maps(subject.model).items():
             if self.targets is None or name in self.targets:
                 put(subject.model, name, Quantized.of(part.weight, self.format))
-        if self.embedding:
-            put(subject.model, "embedding", Quantized.of(subject.model.embedding.weight, Affine(**self.embedding)))
+        for name in ("embedding", "unembedding") if self.embedding else ():
+            put(subject.model, name, Quantized.of(getattr(subject.model, name).weight, Affine(**self.embedding)))
         subject.notes.append(f"looked at {given.windows.numel()} tokens")
 
 

@@ -1,7 +1,11 @@
 """The table says which plans none beats, and where smaller is not faster."""
 
+from dataclasses import replace
+
 from firsthand.evaluate.bootstrap import Figure
+from firsthand.experiments.compression.layers import Histogram, Layers
 from firsthand.experiments.compression.page import Page
+from firsthand.experiments.compression.pictures import draw
 from firsthand.experiments.compression.row import Row, with_fronts
 from firsthand.experiments.compression.speed import Rates
 
@@ -46,6 +50,18 @@ def test_the_page_says_what_is_not_as_hoped():
     text = page.text("plots/")
     assert "| broken | failed |" in text
     assert "![Bits per byte over the bytes of the weights](plots/size.svg)" in text
+
+
+def test_every_picture_that_the_page_names_is_drawn(tmp_path):
+    flat = Histogram(-1.0, 1.0, [1.0] * 80)
+    errors = {"blocks.0.mixer.query": 0.1, "blocks.1.mixer.query": 0.2, "blocks.1.ffn.up": 0.3}
+    sides = {"before": flat, "after": flat}
+    seen = replace(ROWS[1], layers=Layers([0.1, 0.2], errors, sides, sides))
+    page = Page("a title", "firsthand compress x", ["a fact"], with_fronts([ROWS[0], seen, *ROWS[2:]]))
+    files = {path.name for path in draw(page, tmp_path)}
+    assert files == {f"{name}.{kind}" for name in page.pictures() for kind in ("png", "svg")}
+    assert page.pictures().keys() == {"size", "speed", "layers", "maps", "numbers"}
+    assert all(f"]({name}.svg)" in page.text("") for name in page.pictures())
 
 
 def test_json_has_what_was_promised_of_every_row():

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from firsthand.compress import METHODS
 from firsthand.errors import UserError
-from firsthand.experiments.compression import compress
+from firsthand.experiments import compression
+from firsthand.experiments.compression import compress, search
 from firsthand.experiments.compression.allocation import HEADER, allocate, rest_bytes
 from firsthand.experiments.compression.search import Target, target_of
 from firsthand.experiments.compression.sensitivity import LADDER, Cost, sensitivity
@@ -17,6 +18,12 @@ from firsthand.ops.quantized import Affine, Quantized
 
 from .small_compression import MODEL, question, write_model, write_text
 from .small_methods import Rounded
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """They take most of the time; test_compression_page.py draws them."""
+    monkeypatch.setattr(compression.pictures, "draw", lambda page, folder: [])
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ def test_a_cost_is_the_fisher_estimate_of_its_definition(small):
             handle.remove()
             ((x, y),) = read
             for t in range(5):
-                total += float(y.grad[0, t] @ (difference @ x[0, t])) ** 2 / 2
+                total += float(y.grad[0, t] @ (difference @ x[0, t].detach())) ** 2 / 2
         assert found.nats[place] == pytest.approx(total / 12, rel=1e-4)
     assert found.nats[0] < found.nats[1] < found.nats[2] * 1.5
 
@@ -85,10 +92,10 @@ def _form(step):
 
 def test_the_size_is_foretold(small):
     """Of all that a file holds beside the maps."""
-    rest = rest_bytes(small, {}, {"bits": 8}) - HEADER * (3 + len(list(small.parameters())))
+    rest = rest_bytes(small, {}, {"bits": 8}) - HEADER * (6 + len(list(small.parameters())))
     numbers = {name: weight.numel() for name, weight in small.named_parameters()}
     full = sum(count for name, count in numbers.items() if "embedding" not in name)
-    assert 2 * full <= rest - 300 * (16 + 2) <= 4 * full
+    assert 2 * full <= rest - 2 * 300 * (16 + 2) <= 4 * full
 
 
 @pytest.mark.parametrize(
@@ -108,7 +115,7 @@ def test_targets_are_read(size, loss, found):
 
 @pytest.mark.parametrize(("size", "loss"), [("50", None), ("big", None), ("0MB", None), (None, "1"), ("1MB", "+1%")])
 def test_what_is_no_target_is_told(size, loss):
-    with pytest.raises(UserError, match="Write|not both"):
+    with pytest.raises(UserError, match=r"Write|not both"):
         target_of(size, loss)
 
 
@@ -127,14 +134,15 @@ def test_a_plan_for_a_size_is_found(rounding, model, text, tmp_path):
     (row,) = [row for row in page.rows if row.plan == page.best]
     assert 0.5 * budget < row.bytes <= budget
     assert "Found: found-1" in (tmp_path / "out" / "report.md").read_text()
-    with pytest.raises(UserError, match="Nothing that was tried has at most 0.0 MB"):
+    with pytest.raises(UserError, match=r"Nothing that was tried has at most 0\.0 MB"):
         compress(question(model, text, {}), tmp_path / "none", target=Target(bytes=100))
 
 
-def test_a_plan_for_a_loss_is_found(rounding, model, text, tmp_path):
+def test_a_plan_for_a_loss_is_found(rounding, model, text, tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "NAMES", search.NAMES[:3])
     page = compress(question(model, text, {}), tmp_path / "out", target=Target(rise=0.001))
     tried = [row for row in page.rows if row.plan.startswith("found")]
-    assert len(tried) == 5
+    assert len(tried) == 3
     (best,) = [row for row in tried if row.plan == page.best]
     assert best.rise.value <= 0.001
     assert best.bytes == min(row.bytes for row in tried if row.rise.value <= 0.001)

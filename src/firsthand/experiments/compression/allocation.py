@@ -9,7 +9,8 @@ from firsthand.compress import METHODS
 from firsthand.compress.saved import tensors_of
 from firsthand.experiments.compression.sensitivity import LADDER, Cost
 from firsthand.model.language_model import LanguageModel
-from firsthand.ops.quantized import Affine, Quantized
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.affine import Affine
 from firsthand.parts import PartSpec
 
 EMBEDDING: tuple[dict[str, Any], ...] = ({"bits": 8}, {"bits": 4, "group": 32, "symmetric": False})
@@ -24,7 +25,9 @@ def rest_bytes(model: LanguageModel, costs: dict[str, Cost], embedding: dict[str
     tables = {"embedding": model.embedding, "unembedding": model.unembedding}
     there = {name: part for name, part in tables.items() if part is not None}
     apart = {f"{name}.weight" for name in (*costs, *there)}
-    full = sum(tensor.numel() * tensor.element_size() for name, tensor in tensors_of(model).items() if name not in apart)
+    full = sum(
+        tensor.numel() * tensor.element_size() for name, tensor in tensors_of(model).items() if name not in apart
+    )
     names = HEADER * (3 * len(apart) + len(list(model.parameters())))
     return names + full + sum(Quantized.of(part.weight, Affine(**embedding)).bytes for part in there.values())
 
@@ -47,7 +50,9 @@ def allocate(model: LanguageModel, costs: dict[str, Cost], budget: int) -> list[
     chosen = dict.fromkeys(costs, 0)
     total = sizes[fitting[0]] + sum(cost.bytes[0] for cost in costs.values())
     while total > budget:
-        name = min((name for name in costs if chosen[name] < len(LADDER) - 1), key=lambda one: _slope(costs, chosen, one))
+        name = min(
+            (name for name in costs if chosen[name] < len(LADDER) - 1), key=lambda one: _slope(costs, chosen, one)
+        )
         cost = costs[name]
         total -= cost.bytes[chosen[name]] - cost.bytes[chosen[name] + 1]
         chosen[name] += 1

@@ -88,7 +88,7 @@ class Bench:
         return [first, self._row(BF16, opened, pack(opened.model, "bf16", "torch"), 2 * numbers)]
 
     def plan(self, name: str, steps: Sequence[PartSpec]) -> Row:
-        """Make a plan, open what was written, and judge that. A plan that a method refuses has the reason in its row."""
+        """Make a plan, open what was written, and judge that. If a method refuses, the row says why."""
         show, workshop = self.show, self.workshop
         try:
             made = making.make(workshop, name, steps, lambda share, what: show.done(share, f"{name}: {what}"))
@@ -131,7 +131,8 @@ class Bench:
         tasks = [load(path, None, self.question.seed) for path in self.question.tasks]
         if not tasks:
             return {}
-        asked = Asked(model, pack(opened.model, "fp32"), opened.tokenizer)
+        narrow = next(model.parameters()).dtype == torch.bfloat16
+        asked = Asked(model, pack(opened.model, "bf16" if narrow else "fp32"), opened.tokenizer)
         return {each.task.name: judge_task(each, asked).figures for each in tasks}
 
 

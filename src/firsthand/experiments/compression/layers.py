@@ -65,11 +65,14 @@ def compare(original: LanguageModel, changed: LanguageModel, windows: Int[Tensor
     for number, (block, other) in enumerate(zip(original.blocks, changed.blocks, strict=True)):
         x = original.residuals[number].enter(x, first)  # type: ignore[operator]
         names = [name for name, part in block.named_modules() if type(part) is nn.Linear]
-        with _outputs(block, names, activations["before"]) as wanted, _outputs(other, names, activations["after"]) as is_:
+        with (
+            _outputs(block, names, activations["before"]) as wanted,
+            _outputs(other, names, activations["after"]) as is_,
+        ):
             y, given = block(x, place, None)[0], other(x, place, None)[0]
         layers.append(_error(given - x, y - x))
         for name in names:
-            weights["before"].add(block.get_submodule(name).weight)
+            weights["before"].add(block.get_parameter(f"{name}.weight"))
             if name in is_ and is_[name].shape == wanted[name].shape:
                 maps[f"blocks.{number}.{name}"] = _error(is_[name], wanted[name])
             if isinstance(weight := getattr(_part(other, name), "weight", None), Tensor):

@@ -47,7 +47,7 @@ class Workshop:
         found = hashlib.sha256(json.dumps([list(steps), self.seed, fingerprint(self.opened.tokenizer)]).encode())
         model = self.opened.model
         for tensor in (self.windows, self.ids, *model.parameters(), *model.buffers()):
-            found.update(tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy())
+            found.update(tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes())
         return found.hexdigest()
 
 

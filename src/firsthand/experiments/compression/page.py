@@ -10,7 +10,7 @@ from firsthand.experiments.compression.row import BF16, ORIGINAL, Row
 from firsthand.experiments.markdown import fenced, table
 
 LEGEND = (
-    "rise: of bits per byte, beside the original on the same passages, with its 95 % interval. Speeds: tokens a second, "
+    "rise: of bits per byte, beside the original on the same passages, with its 95 % interval. Speeds: tokens/s, "
     "medians over rounds in which plan and originals took turns; beside them how many times as fast as the original in "
     "bf16. memory: the most bytes the whole process had while it read and wrote. front: no other row is better in bits "
     "per byte and also smaller (size) or faster at writing (speed)."
@@ -41,7 +41,10 @@ class Page:
         said += [
             f"{row.plan}: nothing is lost that could be seen: its rise has zero in its interval."
             for row in self.rows
-            if row.rise and row.rise.low is not None and row.rise.high is not None and row.rise.low <= 0 <= row.rise.high
+            if row.rise
+            and row.rise.low is not None
+            and row.rise.high is not None
+            and row.rise.low <= 0 <= row.rise.high
         ]
         if self.best:
             said.append(f"The best of those that reach the target: {self.best}.")
@@ -89,7 +92,17 @@ def _cells(row: Row, tasks: Sequence[str]) -> list[str]:
     speeds = [_speed(row, kind) for kind in ("prefill", "decode")]
     front = ", ".join(FRONTS[name] for name in row.fronts)
     scores = [_score(row.tasks.get(name, {})) for name in tasks]
-    return [row.plan, f"{row.bits.value:.4f}", between, rise, f"{row.bytes / 1e6:,.1f}", memory, *speeds, front, *scores]
+    return [
+        row.plan,
+        f"{row.bits.value:.4f}",
+        between,
+        rise,
+        f"{row.bytes / 1e6:,.1f}",
+        memory,
+        *speeds,
+        front,
+        *scores,
+    ]
 
 
 def _speed(row: Row, kind: str) -> str:
@@ -114,6 +127,8 @@ def _not_faster(row: Row) -> list[str]:
             if (ratio := row.beside(other, kind)) is not None and ratio < 1
         }
         if slower and row.plan not in (ORIGINAL, BF16):
-            times = " and ".join(f"{ratio:.2f} times as fast as the original in {what}" for what, ratio in slower.items())
+            times = " and ".join(
+                f"{ratio:.2f} times as fast as the original in {what}" for what, ratio in slower.items()
+            )
             found.append(f"{row.plan} is smaller but not faster: it {doing} {times}.")
     return found

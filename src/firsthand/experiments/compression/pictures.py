@@ -29,7 +29,7 @@ def tradeoff(rows: Sequence[Row], front: str) -> Figure:
     shown = [row for row in rows if row.bits and (front == "bytes" or row.rates)]
     with figure(8.0, 4.8) as picture:
         axes = picture.add_subplot()
-        best = sorted((_place(row, front) for row in shown if front in row.fronts))
+        best = sorted(_place(row, front) for row in shown if front in row.fronts)
         axes.plot(*zip(*best, strict=True), color=INK, linewidth=1.0, linestyle="--", label="none is better in both")
         for number, row in enumerate(shown):
             assert row.bits

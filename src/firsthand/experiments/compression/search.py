@@ -4,6 +4,7 @@ model in as many bits."""
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from firsthand.compress import METHODS
 from firsthand.errors import UserError
@@ -35,7 +36,9 @@ class Target:
         return min((row for row in plans if _rise(row) <= (self.rise or 0.0)), key=lambda row: row.bytes, default=None)
 
     def said(self, best: Row | None) -> str:
-        wanted = f"at most {self.bytes / 1e6:,.1f} MB" if self.bytes is not None else f"a rise of at most {self.rise:.2%}"
+        wanted = (
+            f"at most {self.bytes / 1e6:,.1f} MB" if self.bytes is not None else f"a rise of at most {self.rise:.2%}"
+        )
         if best is None:
             return f"Nothing that was tried has {wanted}."
         return f"Wanted: {wanted}. Found: {best.plan}, {best.bytes / 1e6:,.1f} MB, a rise of {_rise(best):.2%}."
@@ -55,7 +58,9 @@ def target_of(size: str | None, loss: str | None) -> Target | None:
         found = re.fullmatch(r"\+?([0-9.]+)\s*%", loss.strip())
         number = _number(found[1]) if found else None
         if number is None:
-            raise UserError(f"--target-loss {loss!r} is no share. Write +1% for at most a hundredth more bits per byte.")
+            raise UserError(
+                f"--target-loss {loss!r} is no share. Write +1% for at most a hundredth more bits per byte."
+            )
         return Target(rise=number / 100)
     return None
 
@@ -90,7 +95,7 @@ def _by_size(model: LanguageModel, costs: dict[str, Cost], budget: int) -> Itera
         yield steps
     if "structured" not in METHODS:
         return
-    smallest: PartSpec = {"part": "gptq" if "gptq" in METHODS else "round_to_nearest", **LADDER[1]}
+    smallest: dict[str, Any] = {"part": "gptq" if "gptq" in METHODS else "round_to_nearest", **LADDER[1]}
     for share in SHARES:
         yield [{"part": "structured", "share": share}, {**smallest, "embedding": EMBEDDING[0]}]
 

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from firsthand.compress.subject import linear_maps
 from firsthand.errors import UserError
 from firsthand.model.language_model import LanguageModel
-from firsthand.ops.quantized import Affine, Quantized
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.affine import Affine
 from firsthand.types import Place
 
 LADDER: tuple[dict[str, Any], ...] = (
@@ -78,7 +79,7 @@ def _backward(
         with torch.enable_grad():
             place = Place.of(ids[:, :-1])
             logits = model(ids[:, :-1], place)
-            F.cross_entropy(logits[0].float(), ids[0, 1:], reduction="sum").backward()
+            F.cross_entropy(logits[0].float(), ids[0, 1:], reduction="sum").backward()  # type: ignore[no-untyped-call]
     finally:
         for handle in handles:
             handle.remove()

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -45,8 +44,8 @@ def trainer(
     """What trains a subject's model on these tokens, with settings of a recipe.
 
     What a recipe leaves open the dial decides as for any trained model that is tuned; without a bound it is one epoch.
-    An adapter is folded into the weights in the end. `original` is the teacher of objectives that ask for one. UserError
-    for a setting that means nothing here.
+    An adapter is folded into the weights in the end. `original` is the teacher of objectives that ask for one.
+    UserError for a setting that means nothing here.
     """
     data = Tokens.of(ids.numpy().astype(np.int64), vocab_size=vocab_size, end_of_text=end_of_text)
 
