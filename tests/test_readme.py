@@ -18,6 +18,7 @@ import typer.main
 
 from firsthand import config
 from firsthand.cli import app
+from firsthand.compress.plan import read_plans
 from firsthand.experiments.sweep.axes import parse_axis
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,7 @@ INSTEAD = {
     "train.epochs=null train.steps=3 data.batch_tokens=256",  # not all of Shakespeare
     "firsthand train recipes/instruct.yaml data.source=my-records.jsonl": "firsthand train recipes/instruct.yaml "
     "data.source=my-records.jsonl model.weights=runs/dialogue data.row_tokens=64 train.epochs=null train.steps=3",
+    "firsthand compress runs/demo --only int8": "firsthand compress runs/demo --only int8 --tokens 512 --rounds 1",
     "firsthand demo classes": "",  # minutes; tests/experiments/test_demonstrations.py runs it on few records
 }
 # Settings added to every training that does not choose them itself: the same work, less of it.
@@ -174,6 +176,9 @@ def test_every_command_of_the_manual_exists(page: str, command: str) -> None:
     options = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
     assert [option for option in options if option not in names] == [], f"not among the options of {verb.name}"
     recipes = [word for word in words if re.match(r"recipes/.*\.yaml$", word)]
+    if verb.name == "compress":
+        assert all(read_plans(ROOT / recipe).plans for recipe in recipes)
+        return
     for recipe in recipes:
         settings = [_first_value(word) for word in words if re.match(r"[a-z_]+(\.\w+)*=", word)]
         assert config.load(ROOT / recipe, settings)

@@ -187,7 +187,7 @@ def load(path: str | Path | None, overrides: list[str] | None = None) -> Config:
 
     Raises UserError that names the key and the valid ones.
     """
-    tree = {} if path is None else _read(Path(path))
+    tree = {} if path is None else read_tree(Path(path))
     for override in overrides or []:
         _override(tree, override)
     return parse(tree, "The settings" if path is None else str(path))
@@ -223,7 +223,8 @@ def to_yaml(config: Config) -> str:
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Writer, sort_keys=False)
 
 
-def _read(path: Path) -> dict[Any, Any]:
+def read_tree(path: Path) -> dict[Any, Any]:
+    """What a recipe's file holds. UserError if there is none or if it is no tree."""
     if not path.is_file():
         raise UserError(f"There is no recipe {path}. Recipes are YAML files; those of the project lie in recipes/.")
     try:

@@ -50,6 +50,7 @@ PAGES = {
     "ADAPTERS": "finetuning/adapters.md",
     "QUANTIZERS": "finetuning/adapters.md",
     "PRUNERS": "compression/pruning.md",
+    "METHODS": "compression/README.md",
 }
 
 

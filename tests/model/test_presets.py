@@ -127,6 +127,7 @@ def test_the_manual_names_every_size(preset, pytestconfig):
 
 def test_every_recipe_builds(pytestconfig):
     recipes = sorted((pytestconfig.rootpath / "recipes").glob("*.yaml"))
+    recipes.remove(pytestconfig.rootpath / "recipes" / "compress.yaml")  # plans: tests/compress/test_plan.py
     named = set()
     for path in recipes:
         fields = resolve(config.load(path).model)

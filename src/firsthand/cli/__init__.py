@@ -12,6 +12,7 @@ from firsthand.cli import (
     check,
     classify,
     compare,
+    compress,
     count,
     data,
     demo,
@@ -52,6 +53,7 @@ app.command()(count.count)
 app.command()(check.check)
 app.command()(classify.classify)
 app.command()(compare.compare)
+app.command()(compress.compress)
 app.command()(sweep.sweep)
 app.command()(growth.growth)
 app.command()(probe.probe)

@@ -51,11 +51,16 @@ def _written(found: interop.Imported | None, source: str, name: str, out: Path) 
     }
 
 
-def save_as_run(found: interop.Imported, source: str, name: str, out: Path) -> Path:
-    """Write the model as the only checkpoint of a run in `out`; returns the checkpoint. `source`: for complaints."""
+def save_as_run(
+    found: interop.Imported, source: str, name: str, out: Path, compress: dict[str, Any] | None = None
+) -> Path:
+    """Write the model as the only checkpoint of a run in `out`; returns the checkpoint. `source`: for complaints.
+
+    `compress`: what must be known of weights in few bits (compress/saved.py), if there are any.
+    """
     fields = found.fields | {"weights": None, "weights_sha256": None}  # it needs no other model
     config = parse({"run": {"name": name, "dir": str(out)}, "model": fields}, source)
-    content = description(config, found.tokenizer, found.vocab_size, found.chat)
+    content = description(config, found.tokenizer, found.vocab_size, found.chat) | {"compress": compress}
     with tempfile.TemporaryDirectory(prefix="firsthand-") as folder:
         found.tokenizer.save(folder)
         tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
