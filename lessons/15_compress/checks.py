@@ -134,7 +134,7 @@ DISTILL = Checks(
             lambda parts: two(parts, 1.0, student=(0.0, 0.0)),
             round(4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5)), 6),
             "alpha 1, T 2, student logits (0, 0), teacher logits (2 ln 3, 0):",
-            "Divided by 2 the teacher says 3/4 and 1/4, the student 1/2 and 1/2: KL = 3/4 ln 1.5 + 1/4 ln 0.5 = 0.130812, "
+            "Over 2 the teacher says 3/4 and 1/4, the student 1/2 and 1/2: 3/4 ln 1.5 + 1/4 ln 0.5 is 0.1308, "
             "times T² = 4.",
             "Print both heated distributions: (0.75, 0.25) and (0.5, 0.5).",
         ),

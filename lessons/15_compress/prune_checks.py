@@ -159,7 +159,7 @@ PRUNE = Checks(
             [0, 0],
             "The number of masked weights that are not zero after 5 steps of AdamW, and of SGD,",
             "The first step of training would fill the holes again: a zero has a gradient like any other number.",
-            "weight.register_hook(lambda gradient: gradient * mask). In a loop, bind the mask: lambda g, mask=mask: ...",
+            "weight.register_hook(lambda gradient: gradient * mask). In a loop, bind the mask: lambda g, mask=mask:",
         ),
         p.by_hand(
             "others_learn",

@@ -1,4 +1,4 @@
-"""Milestone M7: a small model of M3 is made smaller, with a part of the learner's and beside it with the shipped ones."""
+"""Milestone M7: a small model of M3 is made smaller, with parts of the learner's and with the shipped ones."""
 
 import json
 from pathlib import Path

@@ -19,7 +19,7 @@ def mask_2_of_4(weight):
             raise UserError(f"{len(row)} weights in a row are no whole fours. Choose another layer.")
         marks = []
         for start in range(0, len(row), 4):
-            four = sorted(range(4), key=lambda i: -abs(row[start + i]))  # noqa: B023 (used at once)
+            four = sorted(range(4), key=lambda i: -abs(row[start + i]))
             marks += [i in four[:2] for i in range(4)]
         found.append(marks)
     return torch.tensor(found)

@@ -1,4 +1,4 @@
-"""Distillation: a student learns what a teacher finds likely, not only what came next (Hinton et al., arXiv 1503.02531)."""
+"""Distillation: a student learns what a teacher finds likely, not only what came next (arXiv 1503.02531)."""
 
 import torch
 from jaxtyping import Float, Int

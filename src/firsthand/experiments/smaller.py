@@ -119,7 +119,8 @@ class Smaller:
         small = copy.deepcopy(self.original)
         masks = {f"{name}.weight": choose(part.weight.detach()) for name, part in linear_maps(small).items()}
         self.parts.apply_masks(small, masks)
-        return small, size_of(small, {name: -(-mask.numel() // 8) + 4 * int(mask.sum()) for name, mask in masks.items()})
+        own = {name: -(-mask.numel() // 8) + 4 * int(mask.sum()) for name, mask in masks.items()}
+        return small, size_of(small, own)
 
     def _student(self, objective: Objective) -> LanguageModel:
         """Half as many layers, half as wide."""
@@ -131,12 +132,18 @@ class Smaller:
 
     def _train(self, model: LanguageModel, objective: Objective, steps: int, rate: float) -> None:
         """By the one loop."""
-        named = list(model.named_parameters())
-        loader = Loader(self.corpus.train, model.context_length, self.batch_tokens)  # type: ignore[arg-type]
-        bound = Budget(steps=steps * self.longer)
-        schedule = warmup_cosine(0.05)
-        device = torch.device("cpu")
-        for _ in Loop(model, objective, adamw(named, rate), schedule, loader, bound, flops_per_token(model), device, "fp32"):
+        loop = Loop(
+            model,
+            objective,
+            adamw(list(model.named_parameters()), rate),
+            warmup_cosine(0.05),
+            Loader(self.corpus.train, model.context_length, self.batch_tokens),  # type: ignore[arg-type]
+            Budget(steps=steps * self.longer),
+            flops_per_token(model),
+            torch.device("cpu"),
+            "fp32",
+        )
+        for _ in loop:
             pass
         model.eval()
 

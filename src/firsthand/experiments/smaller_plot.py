@@ -12,14 +12,18 @@ def smaller_picture(series: Mapping[str, Sequence[Version]]) -> Figure:
         axes = picture.add_subplot()
         for number, (name, versions) in enumerate(series.items()):
             x, y = [one.bytes / 1000 for one in versions], [one.bits_per_byte for one in versions]
-            filled = {"color": COLOURS[number]} if number == 0 else {"facecolors": "none", "edgecolors": COLOURS[number]}
-            axes.scatter(x, y, s=36 + 60 * number, label=printable(name), zorder=3 - number, **filled)
+            style = {"color": COLOURS[number], "s": 36 + 60 * number, "marker": "ox"[number % 2]}
+            axes.scatter(x, y, label=printable(name), zorder=3 - number, **style)
         first = list(next(iter(series.values())))
         best = sorted((one for one in first if one.name in front(first)), key=lambda one: one.bytes)
         axes.plot([one.bytes / 1000 for one in best], [one.bits_per_byte for one in best], color=COLOURS[0], alpha=0.4)
         for one in first:
             axes.annotate(
-                printable(one.name), (one.bytes / 1000, one.bits_per_byte), (6, 4), textcoords="offset points", color=INK
+                printable(one.name),
+                (one.bytes / 1000, one.bits_per_byte),
+                (6, 4),
+                textcoords="offset points",
+                color=INK,
             )
         axes.set_xscale("log")
         axes.margins(x=0.15, y=0.1)

@@ -108,9 +108,7 @@ def lesson_parts(workspace: Workspace, lesson: int) -> Functions:
     theirs = {name: part for one in exercises for name, part in vars(shipped(one)).items()}
     own = {name: part for one in passed for name, part in vars(learners(one, workspace.file(one))).items()}
     names = tuple(one.id for one in exercises)
-    return Functions(
-        SimpleNamespace(**theirs | own), SimpleNamespace(**theirs), tuple(one.id for one in passed), names
-    )
+    return Functions(SimpleNamespace(**theirs | own), SimpleNamespace(**theirs), tuple(one.id for one in passed), names)
 
 
 def collect(workspace: Workspace, up_to: int | None = None, tuning: bool = False) -> Mine:
