@@ -238,8 +238,7 @@ print(plane(list(found.values())))
 #
 # ## Is it faster?
 #
-# One vector times a map of 1024 × 1024: as it is, with half of it zero, and in 8 bits with `dequantize` at every call.
-# Predict before you look.
+# A vector times a map of 1024 × 1024: as it is, half of it zero, in 8 bits with `dequantize` at every call. Predict.
 
 # %%
 x, dense = torch.randn(1, 1024), torch.randn(1024, 1024)

@@ -94,5 +94,7 @@ def test_what_is_beaten_in_both_is_not_on_the_front() -> None:
 def test_the_picture_names_every_version() -> None:
     mine = [Version("the model", 1000, 2.0), Version("8 bits", 300, 2.1)]
     picture = smaller_picture({"yours": mine, "shipped": mine[1:]})
-    assert {text.get_text() for text in picture.axes[0].texts} == {"the model", "8 bits"}
+    assert [text.get_text() for text in picture.axes[0].texts] == ["a", "b"]
+    assert [text.get_text() for text in picture.legends[0].get_texts()] == ["a  the model", "b  8 bits"]
+    assert [text.get_text() for text in picture.axes[0].get_legend().get_texts()] == ["yours", "shipped"]
     assert picture.axes[0].get_xscale() == "log"

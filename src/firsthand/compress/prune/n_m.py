@@ -19,6 +19,6 @@ def mask_n_of_m(score: Float[Tensor, "d_out d_in"], n: int, m: int) -> Bool[Tens
     """True for the `n` largest scores of every `m` neighbours in a row. UserError if rows are not whole groups."""
     if not 0 < n <= m or score.shape[1] % m:
         raise UserError(f"{n} of every {m} cannot stay in rows of {score.shape[1]} weights: they must be whole groups.")
-    best = score.unflatten(1, (-1, m)).argsort(dim=-1, descending=True, stable=True)[..., :n]
+    best = score.reshape(len(score), -1, m).argsort(dim=-1, descending=True, stable=True)[..., :n]
     mask = torch.zeros(*best.shape[:2], m, dtype=torch.bool, device=score.device)
     return mask.scatter_(-1, best, True).flatten(1)
