@@ -3,10 +3,9 @@
 # %% [markdown]
 # # 16 · Linear attention and Mamba
 #
-# Attention keeps a key and a value of every token it has read, and looks at all of them for every new one. A text twice
-# as long needs twice the memory, and each new token twice the work. This lesson is about the other bargain: a memory
-# whose size is fixed before the first token comes. Reading a token changes the memory; writing the next one looks at
-# the memory only. What has to be given up for it is the other half of the lesson.
+# Attention keeps a key and a value of every token it has read, and looks at all of them for every new one: a text twice
+# as long needs twice the memory, and each new token twice the work. The other bargain is a memory whose size is fixed
+# before the first token comes. What has to be given up for it is the other half of this lesson.
 #
 # ## From a softmax to two sums
 #
@@ -19,15 +18,11 @@
 #       = \frac{S_i^\top \phi(q_i)}{z_i \cdot \phi(q_i)}, \qquad
 #   S_i = S_{i-1} + \phi(k_i) \, v_i^\top, \quad z_i = z_{i-1} + \phi(k_i)$$
 #
-# S is a matrix (d_key, d_value) for each head, z a vector (d_key). They are all that is remembered. The same numbers
-# come out in two ways, and both are needed:
+# S is a matrix (d_key, d_value) for each head, z a vector (d_key), and they are all that is remembered. The same
+# numbers come out in two ways. **In steps**, for writing: update S and z, read, one token after the other. **In
+# parallel**, for training: all scores φ(Q) φ(K)ᵀ as a matrix (n, n), those above the diagonal set to 0, times V: n²
+# work, but in large products, as hardware likes it. In practice: parallel within chunks, S handed from one to the next.
 #
-# - **in steps**: update S and z, read, for one token after the other. n tokens cost n times the same. For writing.
-# - **in parallel**: all scores φ(Q) φ(K)ᵀ as a matrix (n, n), those above the diagonal set to 0, times V. That is n²
-#   work, but a few large products, which is what hardware is good at. For training. In practice the text is cut into
-#   chunks: parallel within a chunk, S handed from chunk to chunk.
-
-# %% [markdown]
 # ## By hand
 #
 # One head, d_key = d_value = 1. Queries (after φ) 1 and 2, keys 1 and 3, values 10 and 20.
@@ -37,8 +32,7 @@
 # | 0 | 1 · 10 = 10 | 1 | 1 · 10 | 1 · 1 | 10 |
 # | 1 | 10 + 3 · 20 = 70 | 1 + 3 = 4 | 2 · 70 | 2 · 4 | 17.5 |
 #
-# The second output is the mean of 10 and 20 with weights 2 and 6. The query, 2, cancels here: with one channel there is
-# only one thing that can be asked.
+# The second output is the mean of 10 and 20 with weights 2 and 6. (With one channel the query cancels.)
 
 # %%
 import time
@@ -78,63 +72,52 @@ names = ["the", "cat", "sat", "on", "a", "mat"]
 key = 3 * F.normalize(torch.randn(6, 16), dim=-1)
 soft = torch.softmax((key @ key.T).masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf), -1)
 linear, _, _ = read_linear(elu(key)[None, None], elu(key)[None, None], torch.eye(6)[None, None])
-print(shades(soft, names, names))
-print(shades(linear[0, 0], names, names))
+print(shades(soft, names, names), shades(linear[0, 0], names, names), sep="\n")
 
 # %% [markdown]
 # A product of sums is flat where an exp is sharp: the weights are smeared over the whole past. And there is a harder
-# limit. S has d_key · d_value numbers. Store n pairs and ask for each: what comes back is the right value and, added to
-# it, a bit of every value whose key is not exactly perpendicular to the query. With more keys than channels they cannot
-# all be. Below, how many of n random pairs are found again (the nearest of the n values is the right one), with
-# d_key = 16 and no φ; beside it a sharp softmax over the same keys.
+# limit. Store n pairs in S and ask for each: what comes back is the right value and a bit of every value whose key is
+# not exactly perpendicular to the query; with more keys than channels they cannot all be. Below, the share of n random
+# pairs that are found again (the right value is the nearest), by a sharp softmax, and by S with d_key = 16 and no φ.
 
 
 # %%
-def recalled(n: int, way: str, d: int = 16, trials: int = 40) -> float:
-    """The share of n pairs whose value is found again."""
+def recalled(n: int, d: int = 16, trials: int = 40) -> list[float]:
+    """The share of n pairs whose value is found again, in both ways."""
     keys, values = F.normalize(torch.randn(trials, n, d), dim=-1), torch.randn(trials, n, d)
-    memory = keys.mT @ values  # S with all pairs written to it
-    found = torch.softmax(30 * keys @ keys.mT, -1) @ values if way == "softmax" else keys @ memory
-    nearest = torch.cdist(found, values).argmin(-1)
-    return float((nearest == torch.arange(n)).float().mean())
+    ways = torch.softmax(30 * keys @ keys.mT, -1) @ values, keys @ (keys.mT @ values)
+    return [float((torch.cdist(way, values).argmin(-1) == torch.arange(n)).float().mean()) for way in ways]
 
 
 print("pairs    softmax attention          one matrix of 16 × 16")
 for n in (4, 8, 16, 32, 64, 128):
-    shares = [recalled(n, way) for way in ("softmax", "matrix")]
-    print(f"{n:5}   ", "   ".join(f"{'█' * round(20 * share):20} {share:4.0%}" for share in shares))
+    print(f"{n:5}   ", "   ".join(f"{'█' * round(20 * share):20} {share:4.0%}" for share in recalled(n)))
 
 # %% [markdown] tags=["exercise:linear_attention"]
 # ## Write it
 #
-# `normalized_linear_attention(query, key, value, memory, total, eps)` in `linear.py`. One function for both uses: a
-# whole text without a memory, or the next piece of one with what the pieces before have left. In steps or in parallel,
-# as you like; the checks ask for the same numbers.
+# `normalized_linear_attention(query, key, value, memory, total, eps)` in `linear.py`: for a whole text, and for the
+# next piece of one with what the pieces before have left. In steps or in parallel, as you like.
 #
 # Before you begin: which of `memory` and `total` has an axis for the values, and why has the other none?
 
 # %% [markdown]
 # ## A memory that chooses
 #
-# S only ever grows: after a thousand tokens, a thousand pairs lie on top of each other. A memory of fixed size has to
-# *forget*, and should choose what. State space models come to this from another side: from an equation for a quantity
-# that is driven by an input and fades, as a cup of tea cools, h' = A h + B x with A < 0. In the time Δ a fading
-# quantity keeps exp(Δ A) of itself. So, token by token:
+# After a thousand tokens a thousand pairs lie on top of each other in S. A memory of fixed size has to *forget*, and
+# should choose what. State space models come to this from an equation for a quantity that is driven by an input and
+# fades, as a cup of tea cools, h' = A h + B x with A < 0: in the time Δ it keeps exp(Δ A) of itself. Token by token:
 #
 # $$h_t = e^{\Delta_t A} \, h_{t-1} + \Delta_t B_t x_t, \qquad y_t = C_t \cdot h_t + D x_t$$
 #
 # Each channel of x has its own h, of d_state numbers, which fade at their own rates (A: channels × d_state). What makes
-# it *selective* is the index t: Δ, B and C are computed from the token. Mamba reads
-#
-# - **Δ** as attention to this token: 0 skips it, as nothing is written and nothing fades; large Δ wipes the memory and
-#   writes the token in its place. It is a softplus of a linear map, hence never negative;
-# - **B** as where in the memory to write, **C** as where to read, the part of key and query;
-# - **A** is learnt, but the same for all tokens, and kept negative as -exp(A_log).
+# it *selective* is the index t: Δ, B and C are computed from the token. **Δ** is attention to it: at 0 nothing is
+# written and nothing fades; a large Δ wipes the memory and writes the token in its place. It is a softplus, hence
+# never negative. **B** says where to write, **C** where to read, like key and query. **A** is learnt, but the same for
+# all tokens, and kept negative as -exp(A_log).
 #
 # By hand: A = -ln 2, which halves the memory in one unit of time; x = 4, 6; Δ = 1, 2; B = 1; C = 1, 10. First h = 1 · 4
 # = 4, y = 4. Then two units pass, a quarter of it is left, which is 1; 2 · 6 is added: h = 13, y = 130.
-#
-# Linear attention is the case with exp(ΔA) = 1: nothing fades. That is no accident; see "today" below.
 
 # %%
 scan = mine("selective_scan")
@@ -148,9 +131,8 @@ print("outputs", [round(number, 4) for number in y.flatten().tolist()], " h", ro
 # %% [markdown]
 # ## A picture of selection
 #
-# A text of noise (`.`) in which three tokens matter: `A`, `B`, `C`, at three places. Each writes 1 to its own channel.
-# The rows are the three channels of memory over time. First with the same Δ for every token, then with Δ = 0 for
-# noise: what is remembered stays until the end, and would for any length.
+# A text of noise (`.`) in which three tokens matter, each of which writes 1 to its own channel. The rows are the three
+# channels of memory over time: first with the same Δ for every token, then with Δ = 0 for noise.
 
 # %%
 text = "...A......B.........C..........."
@@ -159,36 +141,31 @@ matters = torch.tensor([[[float(letter != ".")] * 3 for letter in text]])
 rates, ones = torch.full((3, 1), -0.3), torch.ones(1, len(text), 1)
 for name, dt in (("the same for all", torch.ones_like(matters)), ("chosen by the token", matters)):
     y, _ = scan.selective_scan(x, dt, rates, ones, ones)
-    print(f"{name}\n  {''.join(2 * letter for letter in text)}")
-    print(shades(y[0].T, list("ABC")))
+    print(f"{name}\n  {''.join(2 * letter for letter in text)}\n{shades(y[0].T, list('ABC'))}")
 
 # %% [markdown]
-# In the second picture each of the three fades a little when a later one is written, as the Δ of a token here counts
-# for all channels. In the model each channel has a Δ of its own.
+# What is remembered stays, and fades only when a later one is written (in the model each channel has a Δ of its own).
 #
 # ## The convolution before it
 #
-# To choose well a token should know its neighbours. Mamba puts a short convolution first: each channel becomes a
-# weighted sum of its last `width` (4) values, y_t = b + Σ_k w_k x_{t-k}, with weights that are learnt. It is causal
-# because all the padding stands in front. For writing token by token it needs a memory too: the last width - 1 inputs.
-#
-# By hand: taps 10, 1 (the last is the current token's), x = 1, 2, 3: outputs 1, 2 + 10 = 12, 3 + 20 = 23, and the
-# window that is left is 3.
+# To choose well a token should know its neighbours. So each channel first becomes a weighted sum of its last `width`
+# (4) values, y_t = b + Σ_k w_k x_{t-k}, with weights that are learnt. All the padding stands in front. Token by token
+# it needs a memory too, the last width - 1 inputs. By hand: taps 10, 1 (the last is the current token's), x = 1, 2, 3:
+# outputs 1, 2 + 10 = 12, 3 + 20 = 23, and the window that is left is 3.
 
 # %% [markdown] tags=["exercise:selective_scan"]
 # ## Write them
 #
 # `causal_convolution(x, taps, bias, window)` and `selective_scan(x, dt, A, B, C, skip, state)` in `scan.py`. Both
-# return what they remember, and both must give the same for a text in pieces as for the whole.
+# return what they remember, and give the same for a text in pieces as for the whole.
 #
-# Before you begin: one token comes, and the convolution is 4 wide. Where do the three inputs of the new window come
-# from?
+# Before you begin: one token comes, the convolution is 4 wide. Where do the three inputs of the new window come from?
 
 # %% [markdown]
 # ## Three mixers, the same model
 #
-# Here are both as mixers, made of your parts and the shipped weights: the block of Mamba is ten lines. First what they
-# keep, and how long the next token takes after n others (in a batch of 4, on this machine).
+# Both as mixers, made of your parts and the shipped weights. First what they keep, and how long the next token takes
+# after n others (in a batch of 4, on this machine).
 
 
 # %%
@@ -245,14 +222,12 @@ for name, mixer in mixers().items():
     print(f"{name:10}", "  ".join(f"{n:8}" for n in kept), "", "  ".join(f"{ms:8.2f}" for ms in spent))
 
 # %% [markdown]
-# Attention's numbers grow, the others' do not. A single token of a small model is so quick that calling torch costs
-# most; look at how the time *changes* along a row.
+# Attention's numbers grow, the others' do not. Calling torch costs most here: look at how the time *changes* in a row.
 #
 # ## Do they learn?
 #
 # Two layers of each on Shakespeare's comedies, a byte a token, the same batches and steps. Linear attention and Mamba
-# get no positions; Mamba needs none, as its memory fades and its convolution looks back, whereas linear attention's
-# sums do not know in which order they were added up.
+# get no positions. Mamba's memory fades and its convolution looks back; sums do not know in which order they were made.
 
 
 # %%
@@ -263,8 +238,7 @@ stream = torch.tensor(list(plays.encode("ascii", "ignore")))
 def make(name: str) -> LanguageModel:
     torch.manual_seed(16)
     rope = Rope(16, context_length=CONTEXT)
-    parts = [(mixers()[name], MLP(D_MODEL, 4 * D_MODEL), RMSNorm(D_MODEL), RMSNorm(D_MODEL)) for _ in range(2)]
-    blocks = [Block(*some) for some in parts]
+    blocks = [Block(mixers()[name], MLP(D_MODEL, 256), RMSNorm(D_MODEL), RMSNorm(D_MODEL)) for _ in range(2)]
     return LanguageModel(blocks, VOCAB, D_MODEL, CONTEXT, rope, RMSNorm(D_MODEL), tied=False)
 
 
@@ -275,8 +249,7 @@ def train(model: nn.Module, steps: int) -> list[float]:
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1, (step + 1) / 20) * (1 - step / steps)
-        starts = torch.randint(len(stream) - 65, (12, 1), generator=generator)
-        rows = stream[starts + torch.arange(65)]
+        rows = stream[torch.randint(len(stream) - 65, (12, 1), generator=generator) + torch.arange(65)]
         loss = F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
@@ -288,20 +261,16 @@ def train(model: nn.Module, steps: int) -> list[float]:
 
 print("loss in nats a byte, in the four quarters of the run")
 for name in ("attention", "linear", "mamba"):
-    start = time.perf_counter()
     losses = train(make(name), 1600 if is_long() else 200)
-    shown = "  ".join(f"{loss:.2f}" for loss in losses)
-    print(f"{name:10} {shown}   {'█' * round(12 * losses[-1])}  ({time.perf_counter() - start:.0f} s)")
+    print(f"{name:10}", "  ".join(f"{loss:.2f}" for loss in losses), "█" * round(12 * losses[-1]))
 
 # %% [markdown]
-# In so short a run the convolution helps most: it hands Mamba the bytes before for nothing. Without it (`d_conv = 1`)
-# the last quarter of 200 steps has 2.15 nats a byte instead of 1.96, beside 2.17 of attention (measured once, with one
-# seed). Linear attention without positions knows which bytes came, and hardly in which order.
+# In so short a run the convolution helps most: without it (`d_conv = 1`) the last quarter has 2.15 nats, with it 1.96.
 #
 # ## Break it: the sign of A
 #
 # Forget the minus in A = -exp(A_log), and the memory grows where it should fade. Predict: after how many tokens is a
-# number too large for fp32 (3 · 10³⁸), if Δ is 0.5 and A is 1? And would the first tokens of a text tell you?
+# number too large for fp32 (3 · 10³⁸), if Δ is 0.5 and A is 1?
 
 # %%
 x, ones = torch.ones(1, 400, 1), torch.ones(1, 400, 1)
@@ -312,22 +281,18 @@ for name, sign in (("A = -1", -1.0), ("A = +1", 1.0)):
     print(f"{name}: y at 0, 1, 9, 99, 399: {shown}; {f'inf from token {broken[0]} on' if broken else 'all finite'}")
 
 # %% [markdown]
-# 0.5 more in the exponent with every token, and exp(88.7) is the largest that fp32 holds: about 178 tokens. A test on
-# ten tokens sees nothing but somewhat large numbers.
+# 0.5 more in the exponent with every token, and exp(88.7) is the largest that fp32 holds: about 178 tokens.
 #
 # ## What the field does today
 #
 # - Read: Gu and Dao 2023, *Mamba* (arXiv 2312.00752), sections 3.1 to 3.3. Linear attention in the form above is
-#   Katharopoulos et al. 2020, *Transformers are RNNs* (arXiv 2006.16236).
-# - The two halves of this lesson are one: with a single rate for each head, the scan *is* linear attention with fading,
-#   and can be trained in chunks by matrix products (Mamba-2, arXiv 2405.21060).
-# - A memory may also correct itself: take out what stands under a key before the new value is written (DeltaNet, Gated
-#   DeltaNet, arXiv 2412.06464). That is what Qwen3-Next's linear layers do.
-# - Because exact recall is what a fixed memory is bad at (you have measured it), large models mix: a few layers of
-#   attention among many of these. `model.mixer` takes `linear_attention`, `mamba`, `mamba2`, `delta` and `gated_delta`,
-#   and `firsthand probe` measures recall.
+#   Katharopoulos et al. 2020, *Transformers are RNNs* (arXiv 2006.16236). The two are one: with a single rate for each
+#   head the scan *is* linear attention that fades, and is trained in chunks by products (Mamba-2, arXiv 2405.21060).
+# - A memory may also correct itself, and take out what stands under a key before a new value is written there (Gated
+#   DeltaNet, arXiv 2412.06464). As exact recall is what a fixed memory is bad at, large models mix: a few layers of
+#   attention among many of these. `model.mixer` takes `linear_attention`, `mamba`, `mamba2`, `delta`, `gated_delta`.
 #
-# The shipped definitions. The versions that run in training are beside them: cut into chunks, with gradients by hand.
+# The shipped definitions; what runs in training stands beside them, cut into chunks, with gradients by hand.
 
 # %%
 show("model/mixers/linear_attention.py:normalized_linear_attention")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from firsthand.learn import manifest
-from firsthand.learn.page import mine, shades, source
+from firsthand.learn.page import histogram, mine, plane, shades, source
 
 
 def run(lesson, folder):
@@ -52,3 +52,14 @@ def test_source_is_live_and_a_wrong_name_is_told():
 
 def test_shades_grow_with_the_number():
     assert shades([[0, 1], [2, 4]], ["a", "b"], ["x", "y"]).splitlines() == ["  x y ", "a   ░░", "b ▒▒██"]
+
+
+def test_a_histogram_has_a_bar_for_each_piece():
+    assert histogram([-1.0, -0.9, 0.0, 1.0], 1.0, width=4) == "█ ▄▄"
+    assert histogram([], 1.0, width=3) == "   "
+
+
+def test_in_a_plane_what_is_beaten_is_small():
+    drawn = plane([(100.0, 2.0), (10.0, 4.0), (100.0, 4.0)], width=5, height=3).splitlines()
+    assert drawn == ["      4 │B   c", "        │", "      2 │    A", "         10 100"]
+    assert "A" in plane([(5.0, 5.0)])

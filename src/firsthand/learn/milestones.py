@@ -8,7 +8,7 @@ from firsthand.errors import UserError, suggest
 @dataclass(frozen=True)
 class Milestone:
     """`lesson`: parts up to this one enter. `settings`: beside those of recipes/learn.yaml. `recipe`: another one.
-    `then`: what to do with the model afterwards."""
+    `then`: what to do with the model afterwards. `trains`: False for one that makes other things of a trained model."""
 
     name: str
     title: str
@@ -17,6 +17,7 @@ class Milestone:
     recipe: str = "learn"
     after: str | None = None
     then: str = "firsthand generate runs/{run} --prompt 'ROMEO:' --max-tokens 120"
+    trains: bool = True
 
     @property
     def run(self) -> str:
@@ -53,6 +54,7 @@ MILESTONES = {
             after="M4",
             then="firsthand chat runs/{run} --prompt 'To be, or not to be?'",
         ),
+        Milestone("M7", "your whole GPT made smaller, in nine ways", lesson=15, after="M3", trains=False),
     )
 }
 

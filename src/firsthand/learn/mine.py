@@ -1,6 +1,7 @@
 """Your own parts in a real run: each slot whose exercise has passed, if its file is still the one that passed."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from firsthand.errors import UserError
@@ -29,6 +30,8 @@ ELSEWHERE = {
     "tokenizer": "a run stores its tokenizer as tokenizer.json, which only the five shipped kinds can read back",
     "data.batches": "rows come from shards on disk, through one loader that can resume at any step",
     "adapt.adapter": "it acts when a trained model is tuned: firsthand learn milestone M5",
+    "train.objective.loss": "it acts when a teacher teaches a smaller model: firsthand learn milestone M7",
+    "compress.quantizer": "it acts when a trained model is made smaller: firsthand learn milestone M7",
     "generate.sampler": "it acts when text is written: firsthand generate RUN --sampler my_llm/FILE.py:sample",
 }
 """Slots that no setting of a run that begins anew fills, and why."""
@@ -77,6 +80,37 @@ class Mine:
         }
 
 
+@dataclass(frozen=True)
+class Functions:
+    """The functions of a lesson by name: the learner's where their exercise has passed, and all the shipped ones.
+    `mine`: the exercises that have passed, of all `exercises`."""
+
+    functions: SimpleNamespace
+    shipped: SimpleNamespace
+    mine: tuple[str, ...]
+    exercises: tuple[str, ...]
+
+    @property
+    def banner(self) -> str:
+        names = f": {', '.join(self.mine)}" if self.mine else ""
+        return f"{len(self.mine)} of {len(self.exercises)} parts are yours{names}"
+
+
+def lesson_parts(workspace: Workspace, lesson: int) -> Functions:
+    """What the exercises of a lesson ask for. UserError for a part that passed and has been changed since."""
+    from firsthand.learn.grader.entry import learners, shipped
+
+    exercises = manifest.lesson(lesson).exercises
+    state = workspace.state()
+    passed = [one for one in exercises if state.of(one.id).passed]
+    for one in passed:
+        _part(workspace, state, one.slot or one.id, [one])
+    theirs = {name: part for one in exercises for name, part in vars(shipped(one)).items()}
+    own = {name: part for one in passed for name, part in vars(learners(one, workspace.file(one))).items()}
+    names = tuple(one.id for one in exercises)
+    return Functions(SimpleNamespace(**theirs | own), SimpleNamespace(**theirs), tuple(one.id for one in passed), names)
+
+
 def collect(workspace: Workspace, up_to: int | None = None, tuning: bool = False) -> Mine:
     """What of the workspace enters a run; `up_to`: parts of later lessons stay out. `tuning`: it has an adapter.
 
@@ -113,7 +147,7 @@ def _part(workspace: Workspace, state: State, slot: str, passed: list[Exercise])
         file = workspace.file(exercise)
         found = sha256_of(file) if file.is_file() else None
         if found and found == state.of(exercise.id).sha256:
-            return Part(exercise.id, SETTINGS[slot], f"{file}:{exercise.entry[-1]}", found)
+            return Part(exercise.id, SETTINGS.get(slot, slot), f"{file}:{exercise.entry[-1]}", found)
     last = passed[-1]
     raise UserError(
         f"{workspace.file(last)} has changed since {last.id} passed, so it does not enter a run. Check it again: "

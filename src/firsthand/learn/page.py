@@ -1,8 +1,9 @@
-"""What a lesson's page needs: live source, the reader's own parts, numbers as shades."""
+"""What a lesson's page needs: live source, the reader's own parts, numbers as shades, bars and letters in a plane."""
 
 import ast
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from firsthand.learn.manifest import PACKAGE, exercise
 from firsthand.learn.workspace import NAME
 
 SHADES = " ░▒▓█"
+BARS = " ▁▂▃▄▅▆▇█"
 
 
 def is_long() -> bool:
@@ -73,3 +75,28 @@ def shades(matrix: Any, rows: Sequence[str] = (), columns: Sequence[str] = ()) -
         cells = "".join(SHADES[max(0, min(4, round(4 * x / largest)))] * 2 for x in row)
         lines.append(f"{rows[i] if rows else '':>{width}} {cells}".rstrip())
     return "\n".join(lines)
+
+
+def histogram(numbers: Iterable[float], reach: float, width: int = 63) -> str:
+    """How many lie in each of `width` equal pieces from -reach to reach, as bars; the fullest piece is full."""
+    counts = [0] * width
+    for number in numbers:
+        counts[min(width - 1, max(0, int((number / reach + 1) / 2 * width)))] += 1
+    return "".join(BARS[math.ceil(8 * count / (max(counts) or 1))] for count in counts)
+
+
+def plane(points: Sequence[tuple[float, float]], width: int = 64, height: int = 13) -> str:
+    """Letters a, b, ... at (log x, log y), smaller to the left and below; numbers above 0. Those than which nothing is
+    smaller in both are capitals."""
+    xs, ys = ([math.log(point[i]) for point in points] for i in (0, 1))
+    wide, high = (max(ends) - min(ends) or 1.0 for ends in (xs, ys))
+    rows = [[" "] * width for _ in range(height)]
+    for number, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        beaten = any(a <= x and b <= y and (a, b) != (x, y) for a, b in zip(xs, ys, strict=True))
+        letter = chr(97 + number)
+        row = round((height - 1) * (max(ys) - y) / high)
+        rows[row][round((width - 1) * (x - min(xs)) / wide)] = letter if beaten else letter.upper()
+    marks = [f"{math.exp(max(ys)):.3g}", *[""] * (height - 2), f"{math.exp(min(ys)):.3g}"]
+    ends = f"{math.exp(min(xs)):.3g}", f"{math.exp(max(xs)):.3g}"
+    axis = f"{'':8} {ends[0]}{ends[1]:>{width - len(ends[0])}}"
+    return "\n".join([*(f"{mark:>7} │{''.join(row)}".rstrip() for mark, row in zip(marks, rows, strict=True)), axis])

@@ -22,7 +22,7 @@ STEPS = 500
 
 
 def milestone(
-    name: Annotated[str, typer.Argument(metavar="M", help="M1 to M5")],
+    name: Annotated[str, typer.Argument(metavar="M", help="M1 to M5, M7")],
     settings: Annotated[list[str] | None, typer.Argument(help="overrides, as of firsthand train")] = None,
     beside: Annotated[bool, typer.Option("--beside/--alone", help="Train the shipped parts too, and compare.")] = True,
     dry: Annotated[bool, typer.Option("--dry", help="Print the command, and train nothing.")] = False,
@@ -35,6 +35,13 @@ def milestone(
 
     workspace = opened(where)
     goal = milestones.milestone(name)
+    if not goal.trains:
+        from firsthand.cli.learn.smaller import smaller
+
+        told = smaller(workspace, goal, settings or [], beside, dry, long, json)
+        if json:
+            emit(told)
+        return
     parts, words = _plan(workspace, goal, settings or [], long)
     typed = shlex.join(["firsthand", "train", goal.recipe, *goal.settings, *parts.overrides, *words, "--fresh"])
     if not json:
