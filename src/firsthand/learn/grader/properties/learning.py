@@ -166,6 +166,33 @@ def eval_deterministic(
     return Property("dropout_mode", test, "purity")
 
 
+def dropout_on_output(
+    build: Callable[[Parts, Inputs], nn.Module], use: Callable[[nn.Module, Inputs], Any], rate: float = 0.5
+) -> Property:
+    """Dropout acts on what `use` returns and on nothing before it: in training each of its numbers is 0, or that of
+    evaluation divided by 1 - rate. `build` makes the module with that rate."""
+
+    def test(subject: Subject) -> None:
+        inputs = subject.inputs()
+        module: nn.Module = subject.within(lambda parts: build(parts, inputs))
+        calm, noisy = (
+            leaves(subject.within(partial(_seeded, use, module.train(mode), inputs, 1)))["out"] for mode in (False, True)
+        )
+        assert isinstance(calm, Tensor), "a layer gives a tensor"
+        assert isinstance(noisy, Tensor), "a layer gives a tensor"
+        scaled = calm / (1 - rate)
+        kept = (noisy - scaled).abs() <= 1e-6 * scaled.abs().max()
+        if not bool((kept | (noisy == 0)).all()):
+            raise Broken(
+                f"In training mode with dropout {number(rate)}, the output holds numbers that are neither 0 nor "
+                f"{number(1 / (1 - rate))} times those of evaluation.",
+                "Dropout somewhere before the output, such as on the weights of attention, is another regulariser.",
+                "Call dropout once, on the output, after the last map.",
+            )
+
+    return Property("dropout_output", test, "purity")
+
+
 def _seeded(use: Callable[[nn.Module, Inputs], Any], module: nn.Module, inputs: Inputs, seed: int, _: Parts) -> Any:
     torch.manual_seed(seed)
     return use(module, copy.copy(inputs))
