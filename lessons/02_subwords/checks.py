@@ -266,7 +266,7 @@ def one_word(word: str):
 WORDPIECE = Checks(
     call=pieces,
     cases={
-        "usual": cut("un", "unaff", "affable", "able", "una", "ffable", "aunt", "le"),
+        "usual": cut("un", "unaff", "affable", "able", "una", "ffable", "auna", "le"),
         "unknown": cut("unable", "zebra", "unz", "unaz", "afz", "xa", "ux", "xy"),
         "another name for unknown": cut("zebra", "uff", unknown="<?>"),
         "capitals": cut("Un", "UN", "Unaff", "Able"),

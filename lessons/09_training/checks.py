@@ -15,7 +15,8 @@ from firsthand.types import IGNORE, Batch, Loss, Place
 
 
 def curve(warmup: float, final: float):
-    return lambda draw: {"warmup": warmup, "final": final, "at": torch.linspace(0, 1, 21, dtype=draw.dtype)}
+    """The middles of 20 steps, at which the loop asks; the place where the warm-up ends is a property of its own."""
+    return lambda draw: {"warmup": warmup, "final": final, "at": (torch.arange(20, dtype=draw.dtype) + 0.5) / 20}
 
 
 def multipliers(parts, warmup, final, at):
@@ -99,6 +100,13 @@ def descend(parts, lr, betas, eps, weight_decay, **tensors):
     return {key: torch.stack(found) for key, found in after.items()} | {"decays": sorted(rows)}
 
 
+def axes_and_decay(parts, *shapes: tuple[int, ...]) -> list[tuple[int, float]]:
+    """Of parameters of these shapes, all called weight, with a decay of 0.3."""
+    named = [(f"layer{i}.weight", nn.Parameter(torch.ones(shape))) for i, shape in enumerate(shapes)]
+    groups = parts.parameter_groups(named, 0.3)
+    return sorted((one.dim(), float(group["weight_decay"])) for group in groups for one in group["params"])
+
+
 def still(given: Inputs) -> Inputs:
     """No gradient anywhere."""
     return given | {name: torch.zeros_like(one) for name, one in given.items() if name.startswith("to_")}
@@ -158,6 +166,14 @@ ADAMW = Checks(
             "A gain belongs near 1. Decay would pull it to 0, and with it all that flows through the norm.",
             "parameter_groups: weights with one axis have weight_decay 0.0.",
             changed=still,
+        ),
+        p.by_hand(
+            "groups_by_axes",
+            lambda parts: axes_and_decay(parts, (7,), (3, 5), (4, 1, 3)),
+            [(1, 0.0), (2, 0.3), (3, 0.3)],
+            "The number of axes and the decay of a gain (7), a matrix (3, 5) and a kernel (4, 1, 3)",
+            "What mixes channels decays, however many axes it has; only what scales or shifts one channel does not.",
+            "Compare the number of axes with 2: .dim() >= 2.",
         ),
         p.holds(
             "decay_alone",

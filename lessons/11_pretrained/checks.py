@@ -107,6 +107,7 @@ def other_letters(draw: Draw) -> Inputs:
 NUMBERS = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
 BODY = raw(NUMBERS)
 WHOLE = {"a": entry("F32", [3], 0, 12), "b": entry("F32", [2], 12, 20)}
+BOTH = {"a": entry("F32", [3], 0, 12), "b": entry("F32", [2], 8, 16)}
 OVERLAP = {"a": entry("F32", [3], 0, 12), "b": entry("F32", [3], 8, 20)}
 HOLE = {"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 12, 20)}
 THREE = framed({"c": entry("F32", [2], 12, 20), "a": entry("F32", [1], 0, 4), "b": entry("F32", [2], 4, 12)}, BODY)
@@ -117,6 +118,9 @@ DAMAGED = {
     "4 bytes belong to no tensor": framed(HOLE, BODY),
     "a shape needs 8 bytes and has 12": framed({"a": entry("F32", [2], 0, 12), "b": WHOLE["b"]}, BODY),
     "the length of the header is big-endian": framed(WHOLE, BODY, lambda n: n.to_bytes(8, "big")),
+    "two tensors share 4 bytes and as many belong to none": framed(BOTH, BODY),
+    "nothing is there but 3 bytes": b"\x01\x00\x00",
+    "the header says that it is longer by 2^40": framed(WHOLE, BODY, lambda n: (n + (1 << 40)).to_bytes(8, "little")),
     "the length of the header has 4 bytes": framed(WHOLE, BODY, lambda n: n.to_bytes(4, "little")),
 }
 
@@ -206,7 +210,10 @@ def refuses_damage(subject) -> None:
 
 
 def refuses_unknown(parts):
-    return read(parts, framed({"a": entry("F31", [3], 0, 12), "b": WHOLE["b"]}, BODY))
+    try:
+        return read(parts, framed({"a": entry("F31", [3], 0, 12), "b": WHOLE["b"]}, BODY))
+    except ValueError as error:  # which read has made of whatever it was
+        raise error.__cause__ or error from None
 
 
 SAFETENSORS = Checks(
