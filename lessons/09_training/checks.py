@@ -241,11 +241,12 @@ class Toy(nn.Module):
 
 
 class Nats:
-    """The summed loss of a batch. `blow`: the number of the call whose loss is infinite. `kept`: graphs of earlier
-    batches that were there when the next one began."""
+    """The summed loss of a batch. `blow`: the number of the call whose loss is infinite, or with `way` "loss" the loss
+    and not its gradient, or with "gradient" its gradient alone. `kept`: graphs of earlier batches that were there when
+    the next one began."""
 
-    def __init__(self, blow: int | None) -> None:
-        self.blow, self.calls, self.kept = blow, 0, 0
+    def __init__(self, blow: int | None, way: str = "both") -> None:
+        self.blow, self.way, self.calls, self.kept = blow, way, 0, 0
         self.alive: weakref.WeakSet[Held] = weakref.WeakSet()
 
     def __call__(self, model: nn.Module, batch: Batch) -> Loss:
@@ -253,8 +254,10 @@ class Nats:
         with torch.autograd.graph.saved_tensors_hooks(self.hold, lambda held: held.tensor):
             logits = model(batch.inputs).flatten(0, 1)
             value = F.cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORE, reduction="sum")
-            if self.calls == self.blow:
-                value = value * torch.inf
+            if self.calls == self.blow and self.way == "gradient":
+                value.register_hook(lambda slope: slope * torch.inf)
+            elif self.calls == self.blow:
+                value = value * torch.inf if self.way == "both" else value + torch.inf
         self.calls += 1
         return Loss(value, (batch.targets != IGNORE).sum(), {})
 
@@ -283,9 +286,9 @@ def step_inputs(draw: Draw, counts: tuple[int, ...] = (9, 4, 2), max_norm: float
     }
 
 
-def steps(parts, table, head, ids, targets, max_norm, scale, blow=None, look=False):
+def steps(parts, table, head, ids, targets, max_norm, scale, blow=None, way="both", look=False):
     """Two steps; what they return, and the weights after each."""
-    model, objective = Toy(table, head).eval(), Nats(blow)
+    model, objective = Toy(table, head).eval(), Nats(blow, way)
     optimizer = sgd(list(model.named_parameters()), lr=0.5, momentum=0.5, nesterov=False)
     batches = [Batch(one, other, Place.of(one)) for one, other in zip(ids, targets, strict=True)]
     found: dict[str, list[torch.Tensor]] = {"loss": [], "norm": [], "table": [], "head": []}
@@ -482,6 +485,17 @@ STEP = Checks(
             "One bad batch would end the run: inf and nan never leave the weights again.",
             "Step only if loss and norm are finite.",
             case="an infinite loss in the first step",
+        ),
+        *(
+            p.holds(
+                f"infinite_{way}",
+                lambda given, out: (out["table"][0] - given["table"]).abs() < 1e-12,
+                f"After a step of which only the {way} is infinite the weights are not what they were ({{where}}).",
+                "Each of the two comes alone: a loss that overflows where its slope does not, and the other way round.",
+                "Step only if both are finite, the loss and the norm.",
+                changed=lambda given, way=way: given | {"blow": 1, "way": way},
+            )
+            for way in ("loss", "gradient")
         ),
     ),
 )

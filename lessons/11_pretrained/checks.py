@@ -356,6 +356,11 @@ def adding(name: str, **sizes):
     return make
 
 
+def missing_layer(draw: Draw) -> Inputs:
+    given = gpt2()(draw)
+    return given | {"config": given["config"] | {"n_layer": 3}}
+
+
 def quietly(parts, config, weights):
     """Whatever is raised becomes a ValueError."""
     try:
@@ -410,22 +415,32 @@ def computes(subject) -> None:
     wanted["ffn.up"] = x @ stored["h.1.mlp.c_fc.weight"] + stored["h.1.mlp.c_fc.bias"]
     for name, right in wanted.items():
         found = ours[f"blocks.1.{name}.weight"].float() @ x + ours[f"blocks.1.{name}.bias"].float()
-        if not torch.allclose(found, right, atol=1e-3):
+        wrong = (found - right).abs() > 1e-3
+        if bool(wrong.any()):
+            at = int(wrong.nonzero()[0])
             raise Broken(
-                f"blocks.1.{name} does not compute what GPT-2's map does: {float(found[0]):.3f} where "
-                f"{float(right[0]):.3f} is right.",
+                f"blocks.1.{name} does not compute what GPT-2's map does: number {at} of what comes out is "
+                f"{float(found[at]):.3f}, where {float(right[at]):.3f} is right.",
                 "A matrix that is square fits the other way round too, and three equal parts fit in any order.",
                 "x @ theirs + bias must be ours @ x + bias: turn the weight; queries first, then keys, then values.",
             )
 
 
+def contiguous(subject) -> None:
+    _, ours, _, _ = tensors(subject)
+    views = [name for name, one in sorted(ours.items()) if not one.is_contiguous()]
+    if views:
+        raise Broken(
+            f"{views[0]} and {len(views) - 1} more are not contiguous.",
+            "A turned matrix is another view of the same numbers; files of tensors refuse it, and products are slower.",
+            "End with .contiguous(), which copies where it has to.",
+        )
+
+
 def refused(name: str, make, what: str, why: str, todo: str) -> Property:
     def run(parts):
         given = make(Draw(0))
-        try:
-            return parts.convert_gpt2(given["config"], given["weights"])
-        except KeyError as error:
-            raise ValueError(str(error)) from error
+        return parts.convert_gpt2(given["config"], given["weights"])
 
     return p.refuses(name, run, (ValueError,), what, why, todo)
 
@@ -454,12 +469,20 @@ GPT2 = Checks(
         Property("names", names),
         Property("fitting", fitting),
         Property("computes", computes),
+        Property("contiguous", contiguous),
         refused(
             "missing_tensor",
             without("transformer.h.1.mlp.c_fc.bias"),
             "Weights without h.1.mlp.c_fc.bias were taken without a word.",
             "What is missing would stay as it was drawn, or zero: a model that runs, and is wrong.",
             "Ask for every tensor that the layers need, and raise UserError with the name of the first one missing.",
+        ),
+        refused(
+            "missing_layer",
+            missing_layer,
+            "Weights of 2 layers were taken for the 3 that the config tells of.",
+            "A file that broke off, or the wrong config: the third layer would keep the numbers it was drawn with.",
+            "Count layers by config['n_layer'], not by the names in the file.",
         ),
         refused(
             "unexpected_tensor",

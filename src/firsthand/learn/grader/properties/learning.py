@@ -30,20 +30,22 @@ def gradients(*names: str, case: str = "") -> Property:
         try:
             slopes = torch.autograd.grad(loss, list(given.values()), allow_unused=True)
         except RuntimeError as error:
-            raise Broken(
+            raise Sign(
                 f"The way back failed: {' '.join(str(error).split())[:200]}",
                 "Training goes this way at every step.",
                 "Look for tensors changed in place after they were used: functions that end in _, +=, x[...] =.",
+                "failed",
             ) from error
         cut = [name for name, one in zip(names, slopes, strict=True) if one is None or not bool((one != 0).any())]
         if cut:
             raise _cut(cut)
         for name, slope in zip(names, slopes, strict=True):
             if not bool(slope.isfinite().all()):
-                raise Broken(
+                raise Sign(
                     f"The gradient of {name} holds inf or nan, though the output does not.",
                     "One such number spoils every weight at the next step.",
                     "Look for 0 * inf and inf - inf: torch.where and masks do not stop them on the way back.",
+                    "nan",
                 )
             _compare(subject, inputs, name, slope)
 
@@ -65,11 +67,12 @@ def _compare(subject: Subject, inputs: Inputs, name: str, slope: Tensor) -> None
     ends = [float(_loss(subject.ask(inputs | {name: inputs[name] + step * direction}))) for step in (STEP, -STEP)]
     measured, claimed = (ends[0] - ends[1]) / (2 * STEP), float((slope * direction).sum())
     if abs(measured - claimed) > 1e-5 * max(1.0, abs(measured)):
-        raise Broken(
+        raise Sign(
             f"Along a random direction of {name} the output's slope is {number(measured)}, and your gradient says "
             f"{number(claimed)}.",
             "Part of the way back is cut, so training goes in a wrong direction.",
             "Look for .detach(), .data, torch.no_grad() and writing in place around this input.",
+            "slope",
         )
 
 
