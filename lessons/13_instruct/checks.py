@@ -271,7 +271,10 @@ def dropout_place(subject) -> None:
         torch.manual_seed(0)
         module = parts.LoRALinear(nn.Linear(1, 5, dtype=torch.float64), 2, 4.0, 0.5)
         x = torch.ones(64, 1, dtype=torch.float64)
-        module.lora_a.data, module.lora_b.data = module.lora_a.data.double() + 1, torch.ones_like(module.lora_b).double()
+        module.lora_a.data, module.lora_b.data = (
+            module.lora_a.data.double() + 1,
+            torch.ones_like(module.lora_b).double(),
+        )
         calm, noisy = (module.train(mode)(x) - module.linear(x) for mode in (False, True))
         return calm, noisy
 
@@ -279,8 +282,8 @@ def dropout_place(subject) -> None:
     gone, doubled = noisy.abs() < 1e-9, (noisy - 2 * calm).abs() < 1e-9
     if not bool((gone.all(-1) | doubled.all(-1)).all()):
         raise Broken(
-            "In training with dropout 0.5 and an x of one number, what is added to a row is neither all 0 nor all doubled.",
-            "Dropout takes numbers of x on their way into A; what linear(x) gives, and what comes out of B, stay whole.",
+            "In training with dropout 0.5, what is added for an x of one number is neither all 0 nor all doubled.",
+            "Dropout takes numbers of x on their way into A; linear(x), and what comes out of B, stay whole.",
             "linear(x) + alpha / rank · B A dropout(x)",
         )
 

@@ -202,9 +202,7 @@ def compare_signatures(exercise: Exercise, module: ModuleType, file: Path | None
             )
 
 
-def _compare_defaults(
-    name: str, given: dict[str, inspect.Parameter], wanted: dict[str, Any], where: str
-) -> None:
+def _compare_defaults(name: str, given: dict[str, inspect.Parameter], wanted: dict[str, Any], where: str) -> None:
     for one, value in wanted.items():
         found = given[one].default
         if _demanded(given[one]):

@@ -179,7 +179,8 @@ def dropout_on_output(
         inputs = subject.inputs()
         module: nn.Module = subject.within(lambda parts: build(parts, inputs))
         calm, noisy = (
-            leaves(subject.within(partial(_seeded, use, module.train(mode), inputs, 1)))["out"] for mode in (False, True)
+            leaves(subject.within(partial(_seeded, use, module.train(mode), inputs, 1)))["out"]
+            for mode in (False, True)
         )
         assert isinstance(calm, Tensor), "a layer gives a tensor"
         assert isinstance(noisy, Tensor), "a layer gives a tensor"
