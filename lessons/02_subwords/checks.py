@@ -40,6 +40,7 @@ TRAIN = Checks(
     cases={
         "usual": learn(FABLE, 256 + 40),
         "specials": learn("ab<end><end><end>abab<end><end><end>" + FABLE[:60], 256 + 2 + 14, ("<end>", "<e>")),
+        "specials of marks": learn("ab<|e|>ab|e|cab.b<|e|>a|b", 256 + 2 + 9, ("<|e|>", ".b")),
         "runs of one letter": learn("aaa aaaa baaaaa baaaaa aaaab", 256 + 8),
         "all of it learnt": learn("so so it is", 300),
         "other scripts": learn("日本日本 дада né né 🙂🙂", 256 + 12),
@@ -171,6 +172,8 @@ ENCODE = Checks(
             ids=(258, 263, 220, 260),
         ),
         "specials": apply("<e>the fox<e><end>sees <e", specials=("<e>", "<end>"), ids=(316, 60, 317)),
+        "specials of marks": apply("the fox<|e|>sees e .b, ab|<|e|>!", specials=("<|e|>", ".b"), ids=(316, 60, 317)),
+        "none of the specials": apply(" the fox", specials=("<e>",), ids=(316, 60)),
         "other scripts": apply("日本 né 🙂 да 🙂🙂", ids=(127, 102)),
         "half a character": apply("é", ids=(127, 64, 102, 170, 127)),
         "single letters": apply("a b c 1 ,", HAND),
@@ -263,10 +266,11 @@ def one_word(word: str):
 WORDPIECE = Checks(
     call=pieces,
     cases={
-        "usual": cut("un", "unaff", "affable", "able", "una", "ffable", "aunt", "le"),
+        "usual": cut("un", "unaff", "affable", "able", "una", "ffable", "auna", "le"),
         "unknown": cut("unable", "zebra", "unz", "unaz", "afz", "xa", "ux", "xy"),
         "another name for unknown": cut("zebra", "uff", unknown="<?>"),
         "capitals": cut("Un", "UN", "Unaff", "Able"),
+        "what only continues": cut("ff", "ffl", "lun"),
         "no word": cut(""),
     },
     edges=("no word",),

@@ -11,6 +11,8 @@ from firsthand.types import IGNORE
 PLACES, LENGTH = 6, 5
 """Windows of LENGTH tokens fit into LENGTH + PLACES ids at PLACES places."""
 DRAWS = 600
+NORMAL = [0.00135, 0.0214, 0.13591, 0.34134, 0.34134, 0.13591, 0.0214, 0.00135]
+"""Shares of the standard normal between its whole numbers, from below -3 to above 3."""
 
 
 def text(length: int, context_length: int, stride: int | None = None, documents: int = 1):
@@ -56,9 +58,18 @@ def same(one, other) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def windows(parts, ids, context_length, stride=None, document=None):
+    """parts.windows. The last token has no target, so that it does not matter whether x holds it or 0: 0 here."""
+    x, y = parts.windows(ids, context_length, stride, document)
+    place = torch.arange(len(x))[:, None] * (stride or context_length) + torch.arange(context_length)
+    if x.shape == place.shape:
+        x = torch.where((place == len(ids) - 1) & (x == ids[-1]), 0, x)
+    return x, y
+
+
 def call(parts, ids, context_length, stride, document):
     train, validation = parts.split(ids[: len(ids) // 4 * 4], 0.25)
-    x, y = parts.windows(ids, context_length, stride, document)
+    x, y = windows(parts, ids, context_length, stride, document)
     return {"train": train, "validation": validation, "x": x, "y": y, "batch": facts(parts)}
 
 
@@ -102,7 +113,7 @@ BATCHES = Checks(
         ),
         p.by_hand(
             "filled_up",
-            lambda parts: parts.windows(torch.arange(10, 17), 4),
+            lambda parts: windows(parts, torch.arange(10, 17), 4),
             (
                 torch.tensor([[10, 11, 12, 13], [14, 15, 0, 0]]),
                 torch.tensor([[11, 12, 13, 14], [15, 16, IGNORE, IGNORE]]),
@@ -196,6 +207,11 @@ def bigram_of(parts, given: Inputs):
     return p.weights(made, {"embedding.weight": (given["vocab_size"],) * 2})
 
 
+def start_of(parts, generator) -> torch.Tensor:
+    """Which of eight ranges each number of a new Embedding is in; the borders are -3, -2, ... 3."""
+    return torch.bucketize(parts.Embedding(101, 89).weight.detach(), torch.arange(-3.0, 4.0))
+
+
 def use(parts, **given):
     return {
         "vectors": embedding_of(parts, given)(given["ids"]),
@@ -271,6 +287,23 @@ BIGRAM = Checks(
             "The loss of a new Bigram of 11 tokens",
             "Who knows nothing gives all tokens the same chance, 1/11, and loses ln 11 = 2.40 nats on each.",
             "Set the table to zeros when it is made.",
+        ),
+        p.start_value(
+            "table_of_zeros",
+            lambda parts: float(parts.Bigram(11).embedding.weight.detach().abs().max()),
+            0.0,
+            0.0,
+            "The largest number in the table of a new Bigram",
+            "Equal logits are the same chance for all, but only zeros are the start that the docstring names.",
+            "nn.init.zeros_(self.embedding.weight)",
+        ),
+        p.distribution(
+            "embedding_start",
+            start_of,
+            NORMAL,
+            "An Embedding begins with numbers from the standard normal; these are the shares below -3, from -3 to -2, "
+            "and so on.",
+            "torch.randn(vocab_size, d_model)",
         ),
         p.parity(
             "row_gradients",

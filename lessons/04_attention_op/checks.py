@@ -139,7 +139,7 @@ CHECKS = {
             p.isolation(["query", "key", "value"], "batch"),
             p.isolation(["query", "key", "value"], "heads"),
             p.finite("A row with nothing to read, or a large score, comes up in every run; nan then spreads to all."),
-            p.gradients("query", "key", "value"),
+            p.gradients("query", "key", "value", case="a query that may read nothing"),
         ),
     )
 }

@@ -247,6 +247,10 @@ ATTENTION = Checks(
             lambda parts, given: build(parts, given["x"], given["n_heads"], dropout=0.5),
             lambda module, given: use(module, given["x"]),
         ),
+        p.dropout_on_output(
+            lambda parts, given: build(parts, given["x"], given["n_heads"], dropout=0.5),
+            lambda module, given: use(module, given["x"]),
+        ),
     ),
 )
 

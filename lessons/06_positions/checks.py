@@ -82,6 +82,27 @@ def first_place(parts, **given):
     return learned(parts, given).embed(one, torch.zeros(1, 1, dtype=torch.int64)) - one
 
 
+def told_length(part: str):
+    """Whether the error beyond the end names the context_length; True too if there is none, which another property
+    tells."""
+
+    def run(parts) -> bool:
+        try:
+            getattr(parts, part)(13, 4).embed(torch.zeros(1, 1, 4), torch.tensor([[15]]))
+        except UserError as error:
+            return "13" in str(error)
+        except Exception:
+            return True
+        return True
+
+    return run
+
+
+def start_of(parts, generator) -> torch.Tensor:
+    """Which of four ranges each number of a new table is in; the borders are -0.02, 0 and 0.02."""
+    return torch.bucketize(parts.LearnedPosition(101, 89).table.detach(), torch.tensor([-0.02, 0.0, 0.02]))
+
+
 def hundredths(found) -> list:
     """Plain numbers with two digits, for what is worked out on paper."""
     return (found.double() * 100).round().long().tolist()
@@ -171,6 +192,24 @@ ABSOLUTE = Checks(
             )
             for name, part in (("waves_end", "SinusoidalPosition"), ("table_ends", "LearnedPosition"))
         ),
+        *(
+            p.by_hand(
+                name,
+                told_length(part),
+                True,
+                f"Whether {part}(13, 4) names its context_length, 13, in the error about place 15",
+                "Who reads the message has to know how long a text may be.",
+                "Put self.context_length into the message, or look rows up by rows(self.table, index).",
+            )
+            for name, part in (("waves_end_named", "SinusoidalPosition"), ("table_end_named", "LearnedPosition"))
+        ),
+        p.distribution(
+            "table_start",
+            start_of,
+            [0.1587, 0.3413, 0.3413, 0.1587],
+            "A new table is normal with deviation 0.02; these are the shares below -0.02, from there to 0, and so on.",
+            "nn.Parameter(0.02 * torch.randn(context_length, d_model))",
+        ),
         p.isolation("x", "batch", "out.embedded"),
         p.isolation("x", "time", "out.embedded", name="time_isolation"),
         p.parameter_gradients(
@@ -247,6 +286,20 @@ def by_distance(subject):
             "A query and a key have the same score at a distance of 4 and of 5.",
             "Without a difference between distances, attention does not know any order.",
             "Print the angles: they should be index · frequency, with index as it is given.",
+        )
+
+
+def precise(subject) -> None:
+    """Heads in bf16 far into a text, where an angle in bf16 is wrong by radians."""
+    index = torch.tensor([[1001]])
+    heads = subject.inputs()["heads"][:1, :, :1].bfloat16()
+    found = subject.within(lambda parts: parts.Rope(D_HEAD).rotate(heads.clone(), index))
+    away = (found.double() - turned(heads, index, 10000.0)).abs().max()
+    if away > 0.1:
+        raise Broken(
+            f"Heads in bfloat16 at place 1001 come out wrong by up to {float(away):.2g}.",
+            "bfloat16 has 8 bits: in it, 1001 is 1000, and the first pair turns a whole radian less.",
+            "Compute index · frequency, its cos and its sin in float32 or better, whatever the heads are in.",
         )
 
 
@@ -328,6 +381,15 @@ ROPE = Checks(
             "Models are trained in bfloat16, and queries must meet keys and values of their type.",
             "Angles in float32 or better, and at the end .to(heads.dtype).",
         ),
+        p.by_hand(
+            "nothing_learnt",
+            lambda parts: [name for name, _ in parts.Rope(6).named_parameters()],
+            [],
+            "The list of the parameters of Rope(6)",
+            "The angles are given, not learnt; a parameter would be changed by the optimizer.",
+            'Keep a table as a plain tensor or with self.register_buffer("turns", ..., persistent=False).',
+        ),
+        Property("precise_angles", precise),
         p.isolation("heads", "batch", "out.rotated"),
         p.isolation("heads", "heads", "out.rotated"),
         p.isolation("heads", "time", "out.rotated", name="time_isolation"),

@@ -75,7 +75,8 @@ GELU = Checks(
 
 
 def mlp(parts, x, d_ff: int) -> nn.Module:
-    module = parts.MLP(x.shape[-1], d_ff).to(x.dtype)
+    d_model = x.shape[-1]
+    module = parts.MLP(d_model, d_ff).to(x.dtype)
     shapes = {name: tuple(one.shape) for name, one in module.named_parameters()}
     if any(name.endswith("bias") for name in shapes):
         raise Sign(
@@ -84,14 +85,14 @@ def mlp(parts, x, d_ff: int) -> nn.Module:
             "nn.Linear(..., bias=False)",
             "bias",
         )
-    if shapes.keys() == {"up.weight", "down.weight"} and shapes["up.weight"][0] != d_ff:
+    inside = shapes.get("up.weight", (d_ff,))[0]
+    if shapes == {"up.weight": (inside, d_model), "down.weight": (d_model, inside)} and inside != d_ff:
         raise Sign(
-            f"With d_ff = {d_ff} up.weight has the shape {shapes['up.weight']}, and should have {(d_ff, x.shape[-1])}.",
+            f"With d_ff = {d_ff} up.weight has the shape {shapes['up.weight']}, and should have {(d_ff, d_model)}.",
             "How wide the inside is decides what a model costs, so it has to be what was asked for.",
             "nn.Linear(d_model, d_ff, bias=False), whatever d_ff is.",
             "d_ff",
         )
-    d_model = x.shape[-1]
     return p.weights(module, {"up.weight": (d_ff, d_model), "down.weight": (d_model, d_ff)})
 
 

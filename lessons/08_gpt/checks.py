@@ -159,6 +159,14 @@ MEASURES = Checks(
             "A model that has gone wrong must not stop the report about it.",
             "From 700 nats on, return math.inf.",
         ),
+        p.by_hand(
+            "from_700_on",
+            value(lambda parts: parts.perplexity(700.0)),
+            torch.tensor(math.inf, dtype=torch.float64),
+            "perplexity(700)",
+            "e to the 700 is near the largest float; where exactly it ends is nobody's business.",
+            "Compare with 700: from there on, and at 700 itself, return math.inf.",
+        ),
     ),
 )
 

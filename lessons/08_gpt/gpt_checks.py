@@ -124,6 +124,11 @@ def whole(parts, ids, by_hand: bool):
     return model.head(model.trunk(model.embed(ids, place), place)[0]) if by_hand else model(ids)
 
 
+def elsewhere(parts, ids, by_hand: bool):
+    model, place = build(parts), at(ids, 3)
+    return model.head(model.trunk(model.embed(ids, place), place)[0]) if by_hand else model(ids, place)
+
+
 def two_ways(name: str, way, what: str, why: str, todo: str, **more) -> Property:
     return p.parity(
         name,
@@ -203,6 +208,13 @@ CHECKS = Checks(
             "What forward returns, and head(trunk(embed(ids))),",
             "Training goes through forward, writing through its three parts: they have to be the same model.",
             "embed, trunk, head; without a place, Place.of(ids).",
+        ),
+        two_ways(
+            "placed",
+            elsewhere,
+            "What forward returns for tokens that stand at 3, 4, ..., and head(trunk(embed(ids, place), place)),",
+            "Rows of several texts begin anew in the middle, so where a token stands is for the caller to say.",
+            "place = Place.of(ids) only where no place is given; hand it to embed and to trunk.",
         ),
         p.perturb_future("ids", "time", out="out.logits"),
         p.isolation("ids", "batch", out="out.logits"),

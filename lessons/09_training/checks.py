@@ -15,7 +15,8 @@ from firsthand.types import IGNORE, Batch, Loss, Place
 
 
 def curve(warmup: float, final: float):
-    return lambda draw: {"warmup": warmup, "final": final, "at": torch.linspace(0, 1, 21, dtype=draw.dtype)}
+    """The middles of 20 steps, at which the loop asks; the place where the warm-up ends is a property of its own."""
+    return lambda draw: {"warmup": warmup, "final": final, "at": (torch.arange(20, dtype=draw.dtype) + 0.5) / 20}
 
 
 def multipliers(parts, warmup, final, at):
@@ -99,6 +100,13 @@ def descend(parts, lr, betas, eps, weight_decay, **tensors):
     return {key: torch.stack(found) for key, found in after.items()} | {"decays": sorted(rows)}
 
 
+def axes_and_decay(parts, *shapes: tuple[int, ...]) -> list[tuple[int, float]]:
+    """Of parameters of these shapes, all called weight, with a decay of 0.3."""
+    named = [(f"layer{i}.weight", nn.Parameter(torch.ones(shape))) for i, shape in enumerate(shapes)]
+    groups = parts.parameter_groups(named, 0.3)
+    return sorted((one.dim(), float(group["weight_decay"])) for group in groups for one in group["params"])
+
+
 def still(given: Inputs) -> Inputs:
     """No gradient anywhere."""
     return given | {name: torch.zeros_like(one) for name, one in given.items() if name.startswith("to_")}
@@ -158,6 +166,14 @@ ADAMW = Checks(
             "A gain belongs near 1. Decay would pull it to 0, and with it all that flows through the norm.",
             "parameter_groups: weights with one axis have weight_decay 0.0.",
             changed=still,
+        ),
+        p.by_hand(
+            "groups_by_axes",
+            lambda parts: axes_and_decay(parts, (7,), (3, 5), (4, 1, 3)),
+            [(1, 0.0), (2, 0.3), (3, 0.3)],
+            "The number of axes and the decay of a gain (7), a matrix (3, 5) and a kernel (4, 1, 3)",
+            "What mixes channels decays, however many axes it has; only what scales or shifts one channel does not.",
+            "Compare the number of axes with 2: .dim() >= 2.",
         ),
         p.holds(
             "decay_alone",
@@ -225,11 +241,12 @@ class Toy(nn.Module):
 
 
 class Nats:
-    """The summed loss of a batch. `blow`: the number of the call whose loss is infinite. `kept`: graphs of earlier
-    batches that were there when the next one began."""
+    """The summed loss of a batch. `blow`: the number of the call whose loss is infinite, or with `way` "loss" the loss
+    and not its gradient, or with "gradient" its gradient alone. `kept`: graphs of earlier batches that were there when
+    the next one began."""
 
-    def __init__(self, blow: int | None) -> None:
-        self.blow, self.calls, self.kept = blow, 0, 0
+    def __init__(self, blow: int | None, way: str = "both") -> None:
+        self.blow, self.way, self.calls, self.kept = blow, way, 0, 0
         self.alive: weakref.WeakSet[Held] = weakref.WeakSet()
 
     def __call__(self, model: nn.Module, batch: Batch) -> Loss:
@@ -237,8 +254,10 @@ class Nats:
         with torch.autograd.graph.saved_tensors_hooks(self.hold, lambda held: held.tensor):
             logits = model(batch.inputs).flatten(0, 1)
             value = F.cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORE, reduction="sum")
-            if self.calls == self.blow:
-                value = value * torch.inf
+            if self.calls == self.blow and self.way == "gradient":
+                value.register_hook(lambda slope: slope * torch.inf)
+            elif self.calls == self.blow:
+                value = value * torch.inf if self.way == "both" else value + torch.inf
         self.calls += 1
         return Loss(value, (batch.targets != IGNORE).sum(), {})
 
@@ -267,9 +286,9 @@ def step_inputs(draw: Draw, counts: tuple[int, ...] = (9, 4, 2), max_norm: float
     }
 
 
-def steps(parts, table, head, ids, targets, max_norm, scale, blow=None, look=False):
+def steps(parts, table, head, ids, targets, max_norm, scale, blow=None, way="both", look=False):
     """Two steps; what they return, and the weights after each."""
-    model, objective = Toy(table, head).eval(), Nats(blow)
+    model, objective = Toy(table, head).eval(), Nats(blow, way)
     optimizer = sgd(list(model.named_parameters()), lr=0.5, momentum=0.5, nesterov=False)
     batches = [Batch(one, other, Place.of(one)) for one, other in zip(ids, targets, strict=True)]
     found: dict[str, list[torch.Tensor]] = {"loss": [], "norm": [], "table": [], "head": []}
@@ -466,6 +485,17 @@ STEP = Checks(
             "One bad batch would end the run: inf and nan never leave the weights again.",
             "Step only if loss and norm are finite.",
             case="an infinite loss in the first step",
+        ),
+        *(
+            p.holds(
+                f"infinite_{way}",
+                lambda given, out: (out["table"][0] - given["table"]).abs() < 1e-12,
+                f"After a step of which only the {way} is infinite the weights are not what they were ({{where}}).",
+                "Each of the two comes alone: a loss that overflows where its slope does not, and the other way round.",
+                "Step only if both are finite, the loss and the norm.",
+                changed=lambda given, way=way: given | {"blow": 1, "way": way},
+            )
+            for way in ("loss", "gradient")
         ),
     ),
 )

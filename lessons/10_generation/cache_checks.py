@@ -5,8 +5,10 @@ from dataclasses import replace
 import torch
 
 from firsthand.contracts.finding import Broken
+from firsthand.errors import UserError
 from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property
+from firsthand.learn.grader.subject import Sign
 from firsthand.model.positions.rope import Rope
 from firsthand.types import Place
 
@@ -124,6 +126,34 @@ def read_once(subject) -> None:
         )
 
 
+def state_returned(subject) -> None:
+    """Who gave a state gets one back."""
+    x = subject.inputs()["x"][:, :3]
+
+    def run(parts):
+        module = build(parts, x)
+        return module(x, place_of(x, None), module.initial_state(*x.shape[:2]))[1]
+
+    if subject.within(run) is None:
+        raise Broken(
+            "forward was given a state, and returned None in its place.",
+            "Whoever writes hands on what came back; with None the next piece begins without a memory.",
+            "End it with: return y, state",
+        )
+
+
+def state_size(subject) -> None:
+    found = subject.within(lambda parts: build(parts, torch.ones(1, 1, D_MODEL)).state_size(10))
+    right = 2 * N_KV_HEADS * D_HEAD * 10
+    if found != right:
+        raise Sign(
+            f"state_size(10) with n_kv_heads = {N_KV_HEADS} and d_head = {D_HEAD} gives {found}, and {right} is right.",
+            "Memory is planned by it: keys and values, of n_kv_heads heads, for each token.",
+            "2 · n_kv_heads · d_head · length",
+            str(found),
+        )
+
+
 def by_groups(parts, x, changed: bool, **_):
     """The outputs of the query heads that do not share key head 0, before and after changing its values."""
     module = build(parts, x)
@@ -182,6 +212,7 @@ CACHE = Checks(
             "An empty cache changes nothing: the prompt is read as in training.",
             "Compare what attention gets in the two cases: keys, values, mask.",
         ),
+        Property("state_returned", state_returned),
         p.parity(
             "steps_equal_whole",
             lambda parts, **given: cached(parts, **given, which="steps"),
@@ -226,19 +257,12 @@ CACHE = Checks(
         p.refuses(
             "overflow",
             too_many,
-            (Exception,),
+            (UserError,),
             "A cache for 4 tokens has taken a fifth, without a word.",
             "What has no room overwrites something, and the text goes astray much later.",
             "Raise UserError in append if length + time is more than the room.",
         ),
-        p.by_hand(
-            "state_size",
-            lambda parts: build(parts, torch.ones(1, 1, D_MODEL)).state_size(10),
-            2 * N_KV_HEADS * D_HEAD * 10,
-            f"state_size(10) with n_kv_heads = {N_KV_HEADS} and d_head = {D_HEAD}",
-            "Memory is planned by it: keys and values, of n_kv_heads heads, for each token.",
-            "2 · n_kv_heads · d_head · length",
-        ),
+        Property("state_size", state_size),
         p.isolation("x", "batch", out="out.steps"),
         p.gradients("x", case="without a cache"),
         p.eval_deterministic(

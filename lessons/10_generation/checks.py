@@ -14,6 +14,7 @@ from firsthand.learn.grader.subject import Sign
 
 SHARES = torch.tensor([0.30, 0.22, 0.15, 0.11, 0.08, 0.05, 0.035, 0.025, 0.015, 0.010, 0.005], dtype=torch.float64)
 FOUR = torch.tensor([0.15, 0.50, 0.05, 0.30], dtype=torch.float64)
+SURE = torch.tensor([0.97, 0.01, 0.01, 0.01], dtype=torch.float64)
 DRAWS, MANY = 400, 8000
 
 
@@ -32,10 +33,11 @@ def scores(batch: int = 3, above: float = 4.0, **settings: float):
 def ids_of(found, batch: int):
     if not isinstance(found, torch.Tensor) or found.shape != (batch,) or found.is_floating_point():
         got = f"{tuple(found.shape)} {found.dtype}" if isinstance(found, torch.Tensor) else type(found).__name__
-        raise Broken(
+        raise Sign(
             f"For {batch} rows of logits sample returned {got}, and should return one id a row: ({batch},) int64.",
             "Each id is glued to its row of the text.",
             "Follow the shapes: (batch, vocab_size), then one id for each row, without an axis of length 1.",
+            "shape",
         )
     return found
 
@@ -47,6 +49,26 @@ def drawn(parts, logits, **settings):
     once = nn.functional.one_hot(found, size).view(DRAWS, batch, size).amax(0).bool()
     ids_of(parts.sample(logits, generator=generator, **settings), batch)
     return once
+
+
+def chance(subject) -> None:
+    """Rows of equal logits do not all get the same id."""
+
+    def row(parts, seed: int) -> list[int]:
+        generator = torch.Generator().manual_seed(seed)
+        return ids_of(parts.sample(torch.zeros(16, 4, dtype=torch.float64), generator=generator), 16).tolist()
+
+    rows = [subject.within(lambda parts, seed=seed: row(parts, seed)) for seed in range(8)]
+    if all(len(set(one)) == 1 for one in rows):
+        together = len({one[0] for one in rows}) > 1
+        raise Sign(
+            "16 rows of equal logits all get the same id, with each of 8 seeds.",
+            "Each row is a text of its own; with one number for all of them they would be copies of each other."
+            if together
+            else "Where all are equally likely, each must come at times.",
+            "Draw one number for each row, from the generator.",
+            "together" if together else "never",
+        )
 
 
 def shares(name: str, expected: list[float], what: str, why: str, todo: str, **settings: float) -> Property:
@@ -113,6 +135,15 @@ SAMPLING = Checks(
             "The logits were the logarithms of 0.15, 0.5, 0.05 and 0.3, and nothing was filtered.",
             "The softmax of logarithms is what they are logarithms of.",
             "Softmax over the last axis, and then a draw, not the largest.",
+        ),
+        Property("chance", chance),
+        p.by_hand(
+            "own_nucleus",
+            lambda parts: drawn(parts, torch.stack((SURE.log(), FOUR.log())), top_p=0.75).int().tolist(),
+            [[1, 0, 0, 0], [0, 1, 0, 1]],
+            "Which ids come (1) at top_p = 0.75 from the shares 0.97, 0.01, 0.01, 0.01 and 0.15, 0.5, 0.05, 0.3",
+            "One text may be sure of its next word while another is not; each has its own set.",
+            "Decide for each row: how many places, and which.",
         ),
         shares(
             "temperature",
@@ -192,6 +223,10 @@ def greedy(logits):
     return logits.argmax(-1)
 
 
+def one_beyond(logits):
+    return greedy(logits) + 1
+
+
 def prompts(batch: int = 3, time: int = 5, new: int = 7, **more: object):
     return lambda draw: {"ids": draw.integers(13, batch, time), "max_new_tokens": new} | more
 
@@ -217,9 +252,11 @@ def modes(subject) -> None:
         if after[0] != training:
             raise Sign(
                 f"The model was in {'training' if training else 'evaluation'} mode before the call, and is not after.",
-                "Samples are drawn in the middle of training; dropout would be off from then on.",
+                "Samples are drawn in the middle of training; dropout would be off from then on."
+                if training
+                else "Whoever evaluates a model would go on with dropout at work.",
                 "Remember model.training, call model.eval(), and set it back at the end.",
-                "left",
+                "left" if training else "trains",
             )
 
 
@@ -271,6 +308,14 @@ GENERATE = Checks(
             "A model that counts on from (7) and (8), for 5 tokens, with stop = (9, 12),",
             "When all rows have ended nothing is left to do.",
             "Leave the loop as soon as all rows have ended, and no sooner.",
+        ),
+        p.by_hand(
+            "asks_sample",
+            lambda parts: parts.generate(Reader(counting=True).eval(), torch.tensor([[3, 4]]), 3, one_beyond),
+            torch.tensor([[3, 4, 6, 8, 10]]),
+            "A model that counts on, with a sample that takes the id behind the most probable one, after (3 4),",
+            "Which token is taken is for sample to say: that is how one loop writes greedily, warmly or by a grammar.",
+            "next = sample(logits of the last place), and no argmax of your own.",
         ),
         p.parity(
             "window",

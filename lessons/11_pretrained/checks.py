@@ -107,6 +107,7 @@ def other_letters(draw: Draw) -> Inputs:
 NUMBERS = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
 BODY = raw(NUMBERS)
 WHOLE = {"a": entry("F32", [3], 0, 12), "b": entry("F32", [2], 12, 20)}
+BOTH = {"a": entry("F32", [3], 0, 12), "b": entry("F32", [2], 8, 16)}
 OVERLAP = {"a": entry("F32", [3], 0, 12), "b": entry("F32", [3], 8, 20)}
 HOLE = {"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 12, 20)}
 THREE = framed({"c": entry("F32", [2], 12, 20), "a": entry("F32", [1], 0, 4), "b": entry("F32", [2], 4, 12)}, BODY)
@@ -117,6 +118,9 @@ DAMAGED = {
     "4 bytes belong to no tensor": framed(HOLE, BODY),
     "a shape needs 8 bytes and has 12": framed({"a": entry("F32", [2], 0, 12), "b": WHOLE["b"]}, BODY),
     "the length of the header is big-endian": framed(WHOLE, BODY, lambda n: n.to_bytes(8, "big")),
+    "two tensors share 4 bytes and as many belong to none": framed(BOTH, BODY),
+    "nothing is there but 3 bytes": b"\x01\x00\x00",
+    "the header says that it is longer by 2^40": framed(WHOLE, BODY, lambda n: (n + (1 << 40)).to_bytes(8, "little")),
     "the length of the header has 4 bytes": framed(WHOLE, BODY, lambda n: n.to_bytes(4, "little")),
 }
 
@@ -206,7 +210,10 @@ def refuses_damage(subject) -> None:
 
 
 def refuses_unknown(parts):
-    return read(parts, framed({"a": entry("F31", [3], 0, 12), "b": WHOLE["b"]}, BODY))
+    try:
+        return read(parts, framed({"a": entry("F31", [3], 0, 12), "b": WHOLE["b"]}, BODY))
+    except ValueError as error:  # which read has made of whatever it was
+        raise error.__cause__ or error from None
 
 
 SAFETENSORS = Checks(
@@ -349,6 +356,11 @@ def adding(name: str, **sizes):
     return make
 
 
+def missing_layer(draw: Draw) -> Inputs:
+    given = gpt2()(draw)
+    return given | {"config": given["config"] | {"n_layer": 3}}
+
+
 def quietly(parts, config, weights):
     """Whatever is raised becomes a ValueError."""
     try:
@@ -403,22 +415,32 @@ def computes(subject) -> None:
     wanted["ffn.up"] = x @ stored["h.1.mlp.c_fc.weight"] + stored["h.1.mlp.c_fc.bias"]
     for name, right in wanted.items():
         found = ours[f"blocks.1.{name}.weight"].float() @ x + ours[f"blocks.1.{name}.bias"].float()
-        if not torch.allclose(found, right, atol=1e-3):
+        wrong = (found - right).abs() > 1e-3
+        if bool(wrong.any()):
+            at = int(wrong.nonzero()[0])
             raise Broken(
-                f"blocks.1.{name} does not compute what GPT-2's map does: {float(found[0]):.3f} where "
-                f"{float(right[0]):.3f} is right.",
+                f"blocks.1.{name} does not compute what GPT-2's map does: number {at} of what comes out is "
+                f"{float(found[at]):.3f}, where {float(right[at]):.3f} is right.",
                 "A matrix that is square fits the other way round too, and three equal parts fit in any order.",
                 "x @ theirs + bias must be ours @ x + bias: turn the weight; queries first, then keys, then values.",
             )
 
 
+def contiguous(subject) -> None:
+    _, ours, _, _ = tensors(subject)
+    views = [name for name, one in sorted(ours.items()) if not one.is_contiguous()]
+    if views:
+        raise Broken(
+            f"{views[0]} and {len(views) - 1} more are not contiguous.",
+            "A turned matrix is another view of the same numbers; files of tensors refuse it, and products are slower.",
+            "End with .contiguous(), which copies where it has to.",
+        )
+
+
 def refused(name: str, make, what: str, why: str, todo: str) -> Property:
     def run(parts):
         given = make(Draw(0))
-        try:
-            return parts.convert_gpt2(given["config"], given["weights"])
-        except KeyError as error:
-            raise ValueError(str(error)) from error
+        return parts.convert_gpt2(given["config"], given["weights"])
 
     return p.refuses(name, run, (ValueError,), what, why, todo)
 
@@ -447,12 +469,20 @@ GPT2 = Checks(
         Property("names", names),
         Property("fitting", fitting),
         Property("computes", computes),
+        Property("contiguous", contiguous),
         refused(
             "missing_tensor",
             without("transformer.h.1.mlp.c_fc.bias"),
             "Weights without h.1.mlp.c_fc.bias were taken without a word.",
             "What is missing would stay as it was drawn, or zero: a model that runs, and is wrong.",
             "Ask for every tensor that the layers need, and raise UserError with the name of the first one missing.",
+        ),
+        refused(
+            "missing_layer",
+            missing_layer,
+            "Weights of 2 layers were taken for the 3 that the config tells of.",
+            "A file that broke off, or the wrong config: the third layer would keep the numbers it was drawn with.",
+            "Count layers by config['n_layer'], not by the names in the file.",
         ),
         refused(
             "unexpected_tensor",

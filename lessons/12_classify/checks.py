@@ -96,6 +96,15 @@ HEAD = Checks(
             "comes from the data, not from chance.",
             "torch.zeros for weight and bias.",
         ),
+        p.start_value(
+            "starts_at_zero",
+            lambda parts: max(float(one.detach().abs().max()) for one in parts.ClassifierHead(11, 5).parameters()),
+            0.0,
+            0.0,
+            "The largest number in a new head",
+            "Equal logits are no opinion either; but weight and bias begin at zero, and nothing else.",
+            "torch.zeros for weight and bias.",
+        ),
         p.isolation("hidden", "batch", out="out.logits"),
         p.gradients("hidden"),
         p.parameter_gradients(

@@ -7,7 +7,7 @@ from firsthand.contracts.finding import Broken
 from firsthand.errors import UserError
 from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property
-from firsthand.learn.grader.subject import Sign
+from firsthand.learn.grader.subject import Raised, Sign
 from firsthand.tokens.base import END_OF_TEXT
 from firsthand.tokens.byte import ByteTokenizer
 from firsthand.tokens.chat import CHATML, END, START
@@ -90,6 +90,14 @@ CHAT = Checks(
             "The model goes on from here, as in training it went on after the assistant's role.",
             "At the end, if answer: the mark, assistant, a line break. No content, no end.",
         ),
+        p.by_hand(
+            "marks_are_ids",
+            lambda parts: [id for id in encoded(parts, [Message("user", "hi")])["ids"] if id >= 256],
+            [START_ID, END_ID],
+            f"Of a user's 'hi' the ids that are marks (self.start is {START_ID}, self.end is {END_ID})",
+            "A mark is one id that no text can spell; spelt out, it is letters that anybody can write.",
+            "Put self.start and self.end into the ids themselves; tokenizer.encode makes letters of their names.",
+        ),
         p.holds(
             "marks_are_ours",
             lambda given, out: sum(id >= 256 for id in out["ids"]) == 2 * len(given["messages"]) + given["answer"],
@@ -129,6 +137,36 @@ def batch(parts, rows, length, pad_id):
     return {"labels": [listed(one) for one in labels], "inputs": listed(inputs), "targets": listed(targets)}
 
 
+def between(draw: Draw) -> Inputs:
+    """Answers that end before the row does, as in a conversation of several turns."""
+    found = []
+    for pattern in ("nnyynnyyyn", "nyyn", "yynny"):
+        found.append((draw.integers(50, len(pattern)).tolist(), [one == "y" for one in pattern]))
+    return {"rows": found, "length": 9, "pad_id": 3}
+
+
+def too_long(subject) -> None:
+    try:
+        found = subject.within(lambda parts: parts.pad_batch([([5, 6, 7], [6, 7, 8])], 2, 0))
+    except Raised as error:
+        if isinstance(error.__cause__, UserError | ValueError):
+            return
+        raise
+    cut = len(found[0][0]) == 2
+    raise Sign(
+        f"A row of 3 in a rectangle of 2 was taken without a word, and {'lost its end' if cut else 'sticks out'}.",
+        "What is cut off at the end is the answer, the only thing that is learnt; what sticks out is no rectangle.",
+        "Raise UserError with the two lengths.",
+        "cut" if cut else "kept",
+    )
+
+
+def padded_rows(parts):
+    rows = [([5, 6], [6, 9]), ([4], [9])]
+    parts.pad_batch(rows, 3, 9)
+    return rows
+
+
 LABELS = Checks(
     call=batch,
     cases={
@@ -136,6 +174,7 @@ LABELS = Checks(
         "pad_id 0": rows(6, 4, length=7, pad_id=0),
         "wider than the longest": rows(3, 4, length=8),
         "two ids": rows(2, length=1),
+        "several turns": between,
     },
     properties=(
         p.by_hand(
@@ -154,13 +193,14 @@ LABELS = Checks(
             "Padding is there to fill a rectangle; nothing is learnt from it, but an end that has its id is learnt.",
             "Two rectangles, one full of pad_id and one full of IGNORE; then copy each row to the left.",
         ),
-        p.refuses(
-            "too_long",
-            lambda parts: parts.pad_batch([([5, 6, 7], [6, 7, 8])], 2, 0),
-            (UserError, ValueError),
-            "A row of 3 in a rectangle of 2 was taken without a word.",
-            "What is cut off at the end is the answer, the only thing that is learnt.",
-            "Raise UserError with the two lengths.",
+        Property("too_long", too_long),
+        p.by_hand(
+            "rows_stay",
+            padded_rows,
+            [([5, 6], [6, 9]), ([4], [9])],
+            "What is afterwards in the rows (5 6 → 6 9) and (4 → 9) that pad_batch was given",
+            "The rows are those of the data set, which come again in the next epoch, into another rectangle.",
+            "Make new lists; += on a list changes the one that came in.",
         ),
     ),
 )
@@ -215,11 +255,36 @@ def frozen(subject) -> None:
     free = subject.within(run)
     wrong = [name for name, learns in free.items() if learns == name.startswith("linear.")]
     if wrong:
-        raise Broken(
+        raise Sign(
             f"{' and '.join(wrong)} {'learns' if free[wrong[0]] else 'does not learn'}, and should "
             f"{'not' if free[wrong[0]] else 'learn'}.",
             "That the large map is frozen is what saves memory: no gradient, no averages of the optimizer for it.",
             "linear.requires_grad_(False); A and B are nn.Parameter.",
+            "+".join(wrong),
+        )
+
+
+def dropout_place(subject) -> None:
+    """x is one number, so that dropout takes all of what is added to a row, or doubles all of it."""
+
+    def run(parts):
+        torch.manual_seed(0)
+        module = parts.LoRALinear(nn.Linear(1, 5, dtype=torch.float64), 2, 4.0, 0.5)
+        x = torch.ones(64, 1, dtype=torch.float64)
+        module.lora_a.data, module.lora_b.data = (
+            module.lora_a.data.double() + 1,
+            torch.ones_like(module.lora_b).double(),
+        )
+        calm, noisy = (module.train(mode)(x) - module.linear(x) for mode in (False, True))
+        return calm, noisy
+
+    calm, noisy = subject.within(run)
+    gone, doubled = noisy.abs() < 1e-9, (noisy - 2 * calm).abs() < 1e-9
+    if not bool((gone.all(-1) | doubled.all(-1)).all()):
+        raise Broken(
+            "In training with dropout 0.5, what is added for an x of one number is neither all 0 nor all doubled.",
+            "Dropout takes numbers of x on their way into A; linear(x), and what comes out of B, stay whole.",
+            "linear(x) + alpha / rank · B A dropout(x)",
         )
 
 
@@ -257,6 +322,18 @@ def merged_again(parts, x, **sizes):
 def not_merged(parts, x, **sizes):
     out = trained(parts, x, **sizes)(x)
     return out, out, out
+
+
+def small_file(subject) -> None:
+    found = subject.within(saved)
+    wanted = ["deep.0.lora_a", "deep.0.lora_b", "query.lora_a", "query.lora_b"]
+    if found != wanted:
+        raise Sign(
+            f"lora_state_dict of a model with two LoRA layers and a plain one gives {found}, and {wanted} is right.",
+            "A file of what was learnt is a hundredth of the model; the base stays where it is.",
+            "Go through model.named_modules(), and take lora_a and lora_b of those that have them.",
+            "+".join(found),
+        )
 
 
 LORA = Checks(
@@ -305,16 +382,10 @@ LORA = Checks(
             "Who merges may go on training, or take the adapter off; the frozen map must have its bits.",
             "Make a new weight: W + ..., not W += ...",
         ),
-        p.by_hand(
-            "small_file",
-            saved,
-            ["deep.0.lora_a", "deep.0.lora_b", "query.lora_a", "query.lora_b"],
-            "lora_state_dict of a model with two LoRA layers and a plain one",
-            "A file of what was learnt is a hundredth of the model; the base stays where it is.",
-            "Go through model.named_modules(), and take lora_a and lora_b of those that have them.",
-        ),
+        Property("small_file", small_file),
         p.isolation("x", "batch", out="out.out"),
         p.gradients("x"),
+        Property("dropout_place", dropout_place, "purity"),
         p.eval_deterministic(
             lambda parts, given: trained(parts, **given, dropout=0.5),
             lambda module, given: module(given["x"]),

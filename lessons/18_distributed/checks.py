@@ -54,13 +54,13 @@ def step_in(group, parts, x, bucket_bytes, lucky, frozen=False, steps=1):
         with torch.enable_grad():
             model = Net(x.dtype, frozen)
             sums = parts.GradientSum(model, len(x), bucket_bytes, group.all_reduce(rank))
-            for _ in range(steps):
+            for number in range(steps):
                 model.zero_grad(set_to_none=True)
                 for one in x[rank][:-1]:
-                    model(one, rank in lucky).backward()
+                    model((1 + number) * one, rank in lucky).backward()
                 before = len(group.calls[rank])
                 with sums:
-                    model(x[rank][-1], rank in lucky).backward()
+                    model((1 + number) * x[rank][-1], rank in lucky).backward()
                     group.early[rank] = len(group.calls[rank]) - before
         return {name: None if one.grad is None else one.grad.clone() for name, one in model.named_parameters()}
 
@@ -109,6 +109,12 @@ def of_rank(number: int):
         return [one for one in found.values() if one is not None]
 
     return gradients
+
+
+def sent(parts, **given) -> int:
+    """How many calls rank 0 makes."""
+    _, group = ranks(parts, **given)
+    return len(group.calls[0])
 
 
 def rare_later(number: int):
@@ -197,10 +203,11 @@ def packs(subject) -> None:
 
     small, large = calls(TINY), calls(LARGE)
     if large > 1 or small < 3:
-        raise Broken(
+        raise Sign(
             f"Five gradients travel in {small} buckets if bucket_bytes is {TINY}, and in {large} if it is {LARGE}.",
             "Every call costs the time of a message, however short; one single call can begin only at the end.",
             "Begin a new bucket when the one at hand holds more than bucket_bytes.",
+            "each" if large > 1 else "one",
         )
 
 
@@ -253,6 +260,14 @@ GRADIENT_SUM = Checks(
             "The sum has to go back into .grad of every parameter, on every rank.",
         ),
         Property("waits", reads),
+        p.parity(
+            "two_steps",
+            lambda parts, **given: sent(parts, **given, steps=2),
+            lambda parts, **given: 2 * sent(parts, **given, steps=1),
+            "How many buckets travel in two steps, and twice as many as in one,",
+            "One object serves all steps, and sends within its context alone: what happens outside of it is at home.",
+            "Set counters back in __enter__, and remove your hooks in __exit__.",
+        ),
         p.by_hand(
             "unused",
             lambda parts: one_weight(parts, (2.0,), (3.0,), used=(0,)),

@@ -19,8 +19,8 @@ def windows(
 
     y[w, t] is the token after x[w, t]. Window w begins at token w · stride (None: context_length), for as long as
     there is a target that no window has had. Where the text ends within the last window, fill x up with 0 and y with
-    IGNORE. document (length,): the number of each token's document; a target of another document than its input is
-    IGNORE.
+    IGNORE; the text's last token, which has no target, may stand in x or be 0. document (length,): the number of each
+    token's document; a target of another document than its input is IGNORE.
     """
     raise NotImplementedError
 

@@ -2,7 +2,9 @@
 
 from torch import Tensor, nn
 
-from firsthand.learn.replay import Replay
+from firsthand.learn.replay import Replay, same_document  # noqa: F401 - for your forward
+from firsthand.ops.attention.mask import causal_mask  # noqa: F401 - or your own: from mask import causal_mask
+from firsthand.ops.attention.reference import attention  # noqa: F401 - or your own: from lookup import attention
 from firsthand.types import Place
 
 

@@ -75,7 +75,7 @@ def _imagined(fields: dict[str, Any], vocab_size: int, files: bool) -> Iterator[
 
 
 def count_parameters(model: LanguageModel) -> dict[str, int]:
-    """Numbers that training changes, by part. A tied head has none of its own."""
+    """Numbers in the model's parameters, frozen or not, by part. A tied head has none of its own."""
     parts = {"embedding": 0, "position": 0, "mixers": 0, "ffns": 0, "norms": 0, "head": 0}
     plural = {"mixer": "mixers", "ffn": "ffns", "unembedding": "head", "residual": "norms", "taps": "mixers"}
     for name, parameter in model.named_parameters():

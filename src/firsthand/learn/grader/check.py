@@ -212,7 +212,7 @@ class _Worker:
         from firsthand.learn.grader.mutate import mutants
 
         where = self._line(file)
-        slips = [one for one in mutants(exercise).values() if one.symptom == "timeout"]
+        slips = [one for one in mutants(exercise).values() if one.symptom == f"timeout:{self.at}"]
         slip = slips[0] if len(slips) == 1 else None
         evidence = {"where": where, "failed": ["timeout"]} | ({"say": slip.say} if slip else {})
         return Verdict(

@@ -133,12 +133,47 @@ def wanted_arguments(stub: Path, names: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def wanted_defaults(stub: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """For each function and method of the stub the arguments that may be left out, with what they are then.
+
+    The value is ... where the stub computes it, or says None or (), for which people write other things that mean the
+    same.
+    """
+    found = {}
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+        if isinstance(node, Function) and node.name in names:
+            found[node.name] = _defaults(node)
+        elif isinstance(node, ast.ClassDef) and node.name in names:
+            methods = [one for one in node.body if isinstance(one, Function)]
+            found |= {f"{node.name}.{one.name}": _defaults(one) for one in methods}
+    return found
+
+
+def _defaults(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, Any]:
+    given = function.args
+    by_place = [*given.posonlyargs, *given.args][-len(given.defaults) :] if given.defaults else []
+    pairs = [*zip(by_place, given.defaults, strict=True), *zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+    return {one.arg: _plain(value) for one, value in pairs if value is not None}
+
+
+def _plain(value: ast.expr) -> Any:
+    try:
+        known = ast.literal_eval(value)
+    except ValueError:
+        return ...
+    return known if isinstance(known, int | float | str) else ...
+
+
 def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     return [one.arg for one in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
 
 
 def compare_signatures(exercise: Exercise, module: ModuleType, file: Path | None) -> None:
-    """Broken unless every function takes the stub's arguments, in that order; further ones need a default."""
+    """Broken unless every function takes the stub's arguments, in that order; further ones need a default.
+
+    What may be left out in the stub may be left out here, and a number, a text or a bool is then the same.
+    """
+    defaults = wanted_defaults(exercise.stub, exercise.entry)
     for name, wanted in wanted_arguments(exercise.stub, exercise.entry).items():
         owner, _, method = name.partition(".")
         part: Any = getattr(module, owner)
@@ -147,6 +182,8 @@ def compare_signatures(exercise: Exercise, module: ModuleType, file: Path | None
             raise Broken(f"{owner} has no method {method}.", "The model calls it.", f"Write def {method}(self, ...).")
         given = _parameters(part, bool(method))
         listed = ", ".join(wanted)
+        if _inherited(part, method, module) and len(given) >= len(wanted):
+            given = dict(zip(wanted, given.values(), strict=False)) | dict(list(given.items())[len(wanted) :])
         if [one for one in given if one in wanted] != wanted:
             raise Broken(
                 f"{name} takes ({', '.join(given)}), and should take ({listed}).",
@@ -154,6 +191,7 @@ def compare_signatures(exercise: Exercise, module: ModuleType, file: Path | None
                 f"Begin it as the stub does: {method or name}({listed}).",
                 _line(part, file),
             )
+        _compare_defaults(name, given, defaults.get(name, {}), _line(part, file))
         extra = [one for one, parameter in given.items() if one not in wanted and _demanded(parameter)]
         if extra:
             raise Broken(
@@ -164,11 +202,35 @@ def compare_signatures(exercise: Exercise, module: ModuleType, file: Path | None
             )
 
 
+def _compare_defaults(name: str, given: dict[str, inspect.Parameter], wanted: dict[str, Any], where: str) -> None:
+    for one, value in wanted.items():
+        found = given[one].default
+        if _demanded(given[one]):
+            raise Broken(
+                f"{name} cannot be called without {one}.",
+                "Not everybody gives it: the stub has a default for it.",
+                f"Write {one} as the stub does, with what it is where nobody gives it.",
+                where,
+            )
+        if value is not ... and found != value:
+            raise Broken(
+                f"Where {name} is called without {one}, it takes {found!r}, and should take {value!r}.",
+                "Whoever leaves it out counts on what the stub says.",
+                f"Put {one} back: {one}={value!r}.",
+                where,
+            )
+
+
 def _parameters(part: Callable[..., Any], is_method: bool) -> dict[str, inspect.Parameter]:
     parameters = dict(inspect.signature(part).parameters)
     if is_method and parameters and next(iter(parameters)) == "self":
         parameters.pop("self")
     return parameters
+
+
+def _inherited(part: Callable[..., Any], method: str, module: ModuleType) -> bool:
+    """Whether a method comes from a library's class, whose names for its arguments nobody can change."""
+    return bool(method) and method != "__init__" and getattr(part, "__module__", "") != module.__name__
 
 
 def _demanded(parameter: inspect.Parameter) -> bool:

@@ -33,7 +33,8 @@ class Edit:
 @dataclass(frozen=True)
 class Mutant:
     """`say`: the slip in words. `symptom`: the property that tells it, where its outputs are those of a right answer
-    ("timeout" if it never ends). `function`: instead of edits, the shipped parts in, the wrong ones out."""
+    ("timeout:" and the property's name, if that never ends). `function`: instead of edits, the shipped parts in, the
+    wrong ones out."""
 
     name: str
     say: str

@@ -83,7 +83,7 @@ def prepare(exercise: Exercise, seed: int, pairs: bool = False) -> None:
 
 def runs(mutant: Mutant) -> bool:
     """Whether it ever ends."""
-    return mutant.symptom != "timeout"
+    return not (mutant.symptom or "").startswith("timeout:")
 
 
 def _profile_of(mutant: Mutant, exercise: Exercise, checks: Checks, right: dict[str, Leaves]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from firsthand.learn.grader.properties.flow import (
 )
 from firsthand.learn.grader.properties.learning import (
     cost,
+    dropout_on_output,
     eval_deterministic,
     gradients,
     parameter_gradients,
@@ -32,6 +33,7 @@ __all__ = [
     "constant_factor",
     "cost",
     "distribution",
+    "dropout_on_output",
     "eval_deterministic",
     "finite",
     "gradients",

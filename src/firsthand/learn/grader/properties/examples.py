@@ -7,7 +7,7 @@ from typing import Any
 from firsthand.contracts.finding import Broken
 from firsthand.learn.grader.checks import Parts, Property
 from firsthand.learn.grader.leaves import leaves, same
-from firsthand.learn.grader.subject import Raised, Subject
+from firsthand.learn.grader.subject import Raised, Sign, Subject
 
 FEW = (
     "",
@@ -44,7 +44,7 @@ def by_hand(name: str, run: Callable[[Parts], Any], expected: Any, example: str,
 def refuses(
     name: str, run: Callable[[Parts], Any], kinds: tuple[type[BaseException], ...], what: str, why: str, todo: str
 ) -> Property:
-    """`run(parts)` raises one of `kinds` (subclasses count)."""
+    """`run(parts)` raises one of `kinds` (subclasses count). Raising nothing is tagged as "silent"."""
 
     def test(subject: Subject) -> None:
         try:
@@ -53,7 +53,7 @@ def refuses(
             if isinstance(error.__cause__, kinds):
                 return
             raise
-        raise Broken(what, why, todo)
+        raise Sign(what, why, todo, "silent")
 
     return Property(name, test)
 

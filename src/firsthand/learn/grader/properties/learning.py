@@ -30,20 +30,22 @@ def gradients(*names: str, case: str = "") -> Property:
         try:
             slopes = torch.autograd.grad(loss, list(given.values()), allow_unused=True)
         except RuntimeError as error:
-            raise Broken(
+            raise Sign(
                 f"The way back failed: {' '.join(str(error).split())[:200]}",
                 "Training goes this way at every step.",
                 "Look for tensors changed in place after they were used: functions that end in _, +=, x[...] =.",
+                "failed",
             ) from error
         cut = [name for name, one in zip(names, slopes, strict=True) if one is None or not bool((one != 0).any())]
         if cut:
             raise _cut(cut)
         for name, slope in zip(names, slopes, strict=True):
             if not bool(slope.isfinite().all()):
-                raise Broken(
+                raise Sign(
                     f"The gradient of {name} holds inf or nan, though the output does not.",
                     "One such number spoils every weight at the next step.",
                     "Look for 0 * inf and inf - inf: torch.where and masks do not stop them on the way back.",
+                    "nan",
                 )
             _compare(subject, inputs, name, slope)
 
@@ -65,11 +67,12 @@ def _compare(subject: Subject, inputs: Inputs, name: str, slope: Tensor) -> None
     ends = [float(_loss(subject.ask(inputs | {name: inputs[name] + step * direction}))) for step in (STEP, -STEP)]
     measured, claimed = (ends[0] - ends[1]) / (2 * STEP), float((slope * direction).sum())
     if abs(measured - claimed) > 1e-5 * max(1.0, abs(measured)):
-        raise Broken(
+        raise Sign(
             f"Along a random direction of {name} the output's slope is {number(measured)}, and your gradient says "
             f"{number(claimed)}.",
             "Part of the way back is cut, so training goes in a wrong direction.",
             "Look for .detach(), .data, torch.no_grad() and writing in place around this input.",
+            "slope",
         )
 
 
@@ -164,6 +167,34 @@ def eval_deterministic(
                 )
 
     return Property("dropout_mode", test, "purity")
+
+
+def dropout_on_output(
+    build: Callable[[Parts, Inputs], nn.Module], use: Callable[[nn.Module, Inputs], Any], rate: float = 0.5
+) -> Property:
+    """Dropout acts on what `use` returns and on nothing before it: in training each of its numbers is 0, or that of
+    evaluation divided by 1 - rate. `build` makes the module with that rate."""
+
+    def test(subject: Subject) -> None:
+        inputs = subject.inputs()
+        module: nn.Module = subject.within(lambda parts: build(parts, inputs))
+        calm, noisy = (
+            leaves(subject.within(partial(_seeded, use, module.train(mode), inputs, 1)))["out"]
+            for mode in (False, True)
+        )
+        assert isinstance(calm, Tensor), "a layer gives a tensor"
+        assert isinstance(noisy, Tensor), "a layer gives a tensor"
+        scaled = calm / (1 - rate)
+        kept = (noisy - scaled).abs() <= 1e-6 * scaled.abs().max()
+        if not bool((kept | (noisy == 0)).all()):
+            raise Broken(
+                f"In training mode with dropout {number(rate)}, the output holds numbers that are neither 0 nor "
+                f"{number(1 / (1 - rate))} times those of evaluation.",
+                "Dropout somewhere before the output, such as on the weights of attention, is another regulariser.",
+                "Call dropout once, on the output, after the last map.",
+            )
+
+    return Property("dropout_output", test, "purity")
 
 
 def _seeded(use: Callable[[nn.Module, Inputs], Any], module: nn.Module, inputs: Inputs, seed: int, _: Parts) -> Any:

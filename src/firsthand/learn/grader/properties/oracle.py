@@ -99,7 +99,8 @@ def _difference(
     first = wrong.nonzero()[0].tolist() if wrong.dim() else []
     index = tuple(first)
     place = at(first, names)
-    what = f"Your output at {place} is {_value(mine[index])}, and {_value(wanted[index])} is right{named}."
+    one, other = _values(mine[index], wanted[index])
+    what = f"Your output at {place} is {one}, and {other} is right{named}."
     share = f" {int(wrong.sum())} of {wrong.numel()} numbers are wrong, {pattern(wrong, names)}."
     ratio = _ratio(mine, wanted)
     if ratio is not None:
@@ -123,8 +124,15 @@ def _ratio(mine: Tensor, wanted: Tensor) -> float | None:
     return first if same and first != 0 and abs(first - 1) > 1e-5 else None
 
 
-def _value(number_: Tensor) -> str:
-    return number(float(number_)) if number_.is_floating_point() else str(number_.item())
+def _values(mine: Tensor, wanted: Tensor) -> tuple[str, str]:
+    """Both with as many digits as it takes to tell them apart."""
+    if not mine.is_floating_point():
+        return str(mine.item()), str(wanted.item())
+    for digits in (3, 5, 7, 9):
+        pair = f"{float(mine):.{digits}g}", f"{float(wanted):.{digits}g}"
+        if pair[0] != pair[1]:
+            break
+    return pair
 
 
 def _short(value: Any) -> str:
