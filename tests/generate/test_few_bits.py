@@ -140,7 +140,7 @@ def test_int8_needs_no_second_copy():
 @compiled
 @pytest.mark.parametrize("format", [Affine(8, 48), Bitmask(), NF4Format()], ids=str)
 def test_what_no_instruction_multiplies_is_said(format):
-    with pytest.raises(Unavailable, match="units|instruction|rows"):
+    with pytest.raises(Unavailable, match=r"units|instruction|rows"):
         codes_of(Quantized.of(weight_of(4, 96), format))
 
 

@@ -90,7 +90,7 @@ def test_small_weights_do_not_leave_the_range_of_scales(scales, size):
 
 def test_weights_too_large_for_fp16_scales_are_refused():
     weight = torch.full((1, 4), 1e8)
-    with pytest.raises(UserError, match="beyond fp16. Write scales: fp32"):
+    with pytest.raises(UserError, match=r"beyond fp16\. Write scales: fp32"):
         Quantized.of(weight, Affine(8))
     assert float(Quantized.of(weight, Affine(8, scales="fp32")).full()[0, 0]) == pytest.approx(1e8)
 

@@ -33,10 +33,10 @@ def pack(model: LanguageModel, precision: str = "auto", engine: str = "auto") ->
     Linear maps are laid out for the machine (ops/packed_linear.py), and those that a part reads side by side are one
     product. Weights in few bits stay so where the native library multiplies with them (native/few_bits.h), on either
     engine; else they are there in full, which is logged. Scores are those of the model in that precision, to rounding.
-    Weights that need no cast are shared with the model, so pack again after training. `precision` is one of PRECISIONS, or "auto": bf16 for a large model where the
-    machine has bf16, else fp32; the choice is logged. `engine` is one of ENGINES: "native" computes the steps after the
-    prompt by compiled instructions (generate/native), "auto" does where it can. UserError for another name, and for
-    "native" where that is not possible.
+    Weights that need no cast are shared with the model, so pack again after training. `precision` is one of PRECISIONS,
+    or "auto": bf16 for a large model where the machine has bf16, else fp32; the choice is logged. `engine` is one of
+    ENGINES: "native" computes the steps after the prompt by compiled instructions (generate/native), "auto" does where
+    it can. UserError for another name, and for "native" where that is not possible.
     """
     check_engine(engine)
     dtype = PRECISIONS[choose(precision, model)]

@@ -11,8 +11,8 @@ from firsthand.generate.native.codes import Codes, joined
 from firsthand.ops.packed_linear import packed, packed_linear
 
 FEW = 4
-"""Up to so many rows step.c multiplies. With more, oneDNN's matrix products do, with step.c between them, and a weight in
-few bits is there in full for a moment."""
+"""Up to so many rows step.c multiplies. With more, oneDNN's matrix products do, with step.c between them, and a weight
+in few bits is there in full for a moment."""
 
 
 class Product(nn.Module):

@@ -94,7 +94,7 @@ def quantized_parts(model: nn.Module) -> Iterator[tuple[str, Kept]]:
 
 @torch.no_grad()
 def put(model: nn.Module, name: str, quantized: Quantized) -> None:
-    """Let the linear map or embedding called `name` have this weight. DamagedError if the model has none of its shape."""
+    """Let the linear map or embedding called `name` have this weight. DamagedError if none of its shape is there."""
     parent, _, last = name.rpartition(".")
     before: Any = model.get_submodule(name) if name in dict(model.named_modules()) else None
     known = isinstance(before, nn.Linear | nn.Embedding | Kept)

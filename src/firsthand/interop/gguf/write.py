@@ -57,8 +57,8 @@ def write(model: Imported, out: Path, dtype: str) -> list[Path]:
     if lost:
         kind = kinds[lost[0]]
         sys.stderr.write(
-            f"{len(lost)} weights in few bits, {lost[0]} first, stand in a way that GGUF has not: they are rounded anew, "
-            f"to {kind}.\n"
+            f"{len(lost)} weights in few bits, {lost[0]} first, stand in a way that GGUF has not: they are rounded "
+            f"anew, to {kind}.\n"
         )
     return [out]
 

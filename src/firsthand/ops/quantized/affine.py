@@ -128,7 +128,7 @@ class Affine:
         return F.pad(rows, (0, -rows.shape[1] % width)).unflatten(1, (-1, width))
 
     def _rounded(self, scales: Tensor) -> Tensor:
-        """As the file keeps them; 1 for a group of zeros. The smallest are rounded up: down, they would cut off much."""
+        """As the file keeps them; 1 for a group of zeros. The smallest are rounded up: down would cut off much."""
         kind = torch.finfo(SCALES[self.scales])
         short = scales.to(SCALES[self.scales]).float()
         if bool(short.isinf().any()):
