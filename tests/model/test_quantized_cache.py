@@ -48,7 +48,10 @@ def test_constants_zeros_and_nothing_come_back(bits):
     for x in (torch.zeros(2, 3), torch.full((2, 3), 0.5), torch.full((2, 3), -2.0), torch.zeros(2, 0)):
         assert torch.equal(decode(encode(x, bits), bits, x.shape[-1]), x)
     torch.testing.assert_close(
-        decode(encode(torch.tensor([[1e6, -1e6]]), bits), bits, 2), torch.tensor([[65504.0, -65504.0]]), rtol=2e-3, atol=0
+        decode(encode(torch.tensor([[1e6, -1e6]]), bits), bits, 2),
+        torch.tensor([[65504.0, -65504.0]]),
+        rtol=2e-3,
+        atol=0,
     )
 
 

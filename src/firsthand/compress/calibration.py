@@ -169,7 +169,7 @@ def layer_by_layer(
             change(name, part, found[name])
 
 
-def _add(statistic: Statistic, name: str, x: Tensor) -> None:
+def _add(statistic: Any, name: str, x: Tensor) -> None:
     """What a map has read goes to its statistic."""
     statistic.add(x.detach().float().flatten(0, -2))
 

@@ -37,7 +37,7 @@ def test_every_mixer_computes_so_and_is_opened_again_as_such(mixer):
     before = scores(subject.model)
     Int8Dynamic()(subject, given)
     after = scores(subject.model)
-    assert 0 < (after - before).norm() / before.norm() < 0.1
+    assert 0 < (after - before).norm() / before.norm() < 0.2
     weights, quantized = apart(tensors_of(subject.model), description(subject.model), "here")
     again = subject_of(mixer=mixer).model
     for name, each in quantized.items():

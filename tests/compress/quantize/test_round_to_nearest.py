@@ -22,7 +22,7 @@ def test_every_map_of_every_mixer_is_rounded_and_the_original_is_not_touched(mix
     assert [name for name, _ in quantized_parts(subject.model)] == names
     assert torch.equal(scores(given.original), before)
     after = scores(subject.model)
-    assert 0 < (after - before).norm() / before.norm() < 0.05
+    assert 0 < (after - before).norm() / before.norm() < 0.2
     with pytest.raises(UserError, match="no linear map to round"):
         RoundToNearest(bits=8)(subject, given)
 

@@ -90,7 +90,11 @@ def decode(rows: UInt8[Tensor, "*rows bytes"], bits: int, width: int) -> Float[T
     """The vectors that these bytes stand for, in fp32."""
     if not width:
         return rows.float()
-    codes, beside = rows[..., :-BESIDE], rows[..., -BESIDE:].contiguous().view(torch.float16).float()
+    codes = rows[..., :-BESIDE]
+    aligned = rows[..., -BESIDE:].clone(
+        memory_format=torch.contiguous_format
+    )  # a view of bytes may begin at an odd one
+    beside = aligned.view(torch.float16).float()
     if bits == 4:
         codes = torch.stack((codes & 15, codes >> 4), -1).flatten(-2)[..., :width]
     return codes.float() * beside[..., :1] + beside[..., 1:]
