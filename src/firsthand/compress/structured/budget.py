@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from firsthand.compress.calibration import TOGETHER
+from firsthand.compress.structured.walk import batches
 from firsthand.model.language_model import LanguageModel
 from firsthand.ops.cross_entropy import linear_cross_entropy
 from firsthand.types import Place
@@ -28,7 +28,7 @@ def sensitivity(model: LanguageModel, windows: Int[Tensor, "windows time"]) -> F
     needed = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.requires_grad_(False)
     try:
-        for some in windows[: max(1, TOKENS // windows.shape[1])].split(TOGETHER):
+        for some in batches(windows[: max(1, TOKENS // windows.shape[1])]):
             found += torch.stack(_gradients(model, some))
     finally:
         for parameter in needed:

@@ -79,7 +79,7 @@ class Channels:
 
         felt = sensitivity(before, windows)[list(kept or range(len(before.blocks)))]
         walk(model, before, windows, {"ffn": note}, kept)
-        sizes = {number: model.blocks[number].ffn.down.in_features for number in curves}
+        sizes = {number: size["d_ff"] for number, size in enumerate(d_ffs(model)) if size}
         lost = share_out(list(curves.values()), round(self.share * sum(sizes.values())))
         self.shares = {number: gone / sizes[number] for number, gone in zip(curves, lost, strict=True)}
 
@@ -119,5 +119,10 @@ def check_ffns(model: Any) -> None:
 
 def say_channels(subject: Subject) -> None:
     """Write every FFN's d_ff into the fields."""
-    ffns = [block.ffn for block in subject.model.blocks]
-    put_sizes(settled(subject), "ffn", [{} if ffn is None else {"d_ff": ffn.down.in_features} for ffn in ffns])
+    put_sizes(settled(subject), "ffn", d_ffs(subject.model))
+
+
+def d_ffs(model: LanguageModel) -> list[dict[str, int]]:
+    """The d_ff of each layer; {} for one without an FFN."""
+    ffns: list[Any] = [block.ffn for block in model.blocks]
+    return [{} if ffn is None else {"d_ff": ffn.down.in_features} for ffn in ffns]

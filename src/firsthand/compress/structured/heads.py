@@ -84,7 +84,7 @@ class Heads:
             return 0
         there, stay, _ = self.units(mixer)
         maps = (mixer.query, mixer.out, *((mixer.key, mixer.value) if self.whole(mixer) else ()))
-        return sum(each.weight.numel() for each in maps) * (there - stay) // there
+        return int(sum(each.weight.numel() for each in maps) * (there - stay) // there)
 
 
 def keep_heads(mixer: Any, heads: Int[Tensor, " kept"], group: int) -> None:

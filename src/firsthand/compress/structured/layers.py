@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from firsthand.compress.calibration import TOGETHER
 from firsthand.compress.structured.least_squares import Normal, check_share, refitted
 from firsthand.compress.structured.specs import put_specs, settled, specs_of
-from firsthand.compress.structured.walk import check_subject, last_map, put_weight, walk
+from firsthand.compress.structured.walk import batches, check_subject, last_map, put_weight, walk
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import UserError
 from firsthand.model.language_model import LanguageModel
@@ -23,7 +22,7 @@ class Layers:
     """Take away whole layers, those of least block influence (ShortGPT, arXiv 2403.03853, section 3.2).
 
     `share` of them, or `count`, leave. With `compensate`, the last map of the layer before a gap (and of every layer
-    after it) is fitted, by least squares, to the stream as it was behind the gap. `damping` is that of `channels`.
+    after it) is fitted, by least squares, to the stream as it was behind the gap, where layers simply add to it. `damping` is that of `channels`.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Layers:
 def block_influence(model: LanguageModel, windows: Int[Tensor, "windows time"]) -> Float[Tensor, " layers"]:
     """1 - the mean cosine between what enters a layer and what leaves it (equation 1): how much it turns the stream."""
     turned = torch.zeros(len(model.blocks), dtype=torch.float64)
-    for some in windows.split(TOGETHER):
+    for some in batches(windows):
         place = Place.of(some)
         x = first = model.embed(some, place)
         for number, (block, residual) in enumerate(zip(model.blocks, model.residuals, strict=True)):

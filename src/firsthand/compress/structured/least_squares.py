@@ -92,7 +92,7 @@ def _costs(
     blocks = inverse.view(units, width, units, width).diagonal(dim1=0, dim2=2).permute(2, 0, 1).clone()
     blocks[~there] = torch.eye(width, dtype=blocks.dtype)
     own = best.view(-1, units, width).permute(1, 2, 0)
-    costs = (own * torch.linalg.solve(blocks, own)).sum((1, 2))
+    costs: Tensor = (own * torch.linalg.solve(blocks, own)).sum((1, 2))
     return costs.masked_fill(~there, float("inf"))
 
 

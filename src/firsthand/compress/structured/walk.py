@@ -50,7 +50,7 @@ def walk(
     """
     kept = range(len(before.blocks)) if kept is None else kept
     ends = [following - 1 for following in (*kept[1:], len(before.blocks))]
-    rows = windows.split(TOGETHER)
+    rows = batches(windows)
     places = [Place.of(some) for some in rows]
     was = [before.embed(some, place) for some, place in zip(rows, places, strict=True)]
     now = [model.embed(some, place) for some, place in zip(rows, places, strict=True)]
@@ -66,6 +66,11 @@ def walk(
                 change(number, block, _normal(block, slot, now, aims if _adds(block) else None, places))
         now = [block(x, place, None)[0] for x, place in zip(now, places, strict=True)]
         done((number + 1) / len(model.blocks), f"layer {number + 1} of {len(model.blocks)}")
+
+
+def batches(windows: Int[Tensor, "windows time"]) -> list[Int[Tensor, "some time"]]:
+    """The windows, as many at a time as go through a layer at once."""
+    return [windows[start : start + TOGETHER] for start in range(0, len(windows), TOGETHER)]
 
 
 def last_map(block: Any, slot: str) -> nn.Linear | None:

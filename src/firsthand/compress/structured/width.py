@@ -12,7 +12,7 @@ from firsthand.compress.structured.channels import READERS as FFN_READERS
 from firsthand.compress.structured.heads import KINDS
 from firsthand.compress.structured.least_squares import Normal, check_share, refitted
 from firsthand.compress.structured.specs import settled
-from firsthand.compress.structured.walk import LAST, check_subject, narrow, put_weight
+from firsthand.compress.structured.walk import LAST, batches, check_subject, narrow, put_weight
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import UserError
 from firsthand.model.block import Block
@@ -66,10 +66,10 @@ def hear(
         for name, gram in found.items()
     ]
     try:
-        for number, some in enumerate(windows.split(TOGETHER)):
+        for number, some in enumerate(batches(windows)):
             place = Place.of(some)
             model.norm(model.trunk(model.embed(some, place), place)[0])
-            done((number + 1) * TOGETHER / len(windows), "calibration")
+            done(min(1.0, (number + 1) * TOGETHER / len(windows)), "calibration")
     finally:
         for handle in handles:
             handle.remove()
@@ -83,7 +83,7 @@ def readers_of(model: LanguageModel) -> dict[str, list[Any]]:
         mixer: Any = block.mixer
         found[f"blocks.{number}.mixer_norm"] = [mixer.query, mixer.key, mixer.value]
         if block.ffn is not None:
-            names = FFN_READERS[type(block.ffn)]  # type: ignore[index]
+            names = FFN_READERS[type(block.ffn)]
             found[f"blocks.{number}.ffn_norm"] = [getattr(block.ffn, name) for name in names]
     found["norm"] = [] if model.unembedding is None else [model.unembedding]
     return found
