@@ -1,7 +1,7 @@
 """What a model's linear maps read: the calibration text goes through it layer by layer."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,7 @@ TOGETHER = 8
 """Windows that go through a layer at once."""
 
 
+@runtime_checkable
 class Statistic(Protocol):
     """Something that is added up over the inputs of a map."""
 
