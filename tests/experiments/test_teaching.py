@@ -142,7 +142,7 @@ def test_a_student_is_compared_alone_and_taught(recipe, tmp_path, teacher, capsy
     call(capsys, "data", "teach", recipe, "--teacher", teacher, "--out", taught, "--top-k", "8")
     sides = [
         f"{recipe} train.objective=next_token",
-        f"{recipe} train.objective={{part: distill, logits: {taught}}",
+        f"{recipe} train.objective={{part: distill, logits: {taught}}}",
     ]
     options = ["--names", "alone,taught", "--seeds", "2", "--out", tmp_path / "compared", "train.steps=2", "--json"]
     code, streams = call(capsys, "compare", *sides, *options)

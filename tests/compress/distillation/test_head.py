@@ -42,10 +42,10 @@ def plain(x, weight, softcap):
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
 
-def compare(found, wanted, *leaves):
-    torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-8)
-    for got, want in zip(torch.autograd.grad(found, leaves), torch.autograd.grad(wanted, leaves), strict=True):
-        torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
+def alike(found, wanted, *leaves):
+    """Whether two losses and their gradients are the same."""
+    both = [[loss.detach(), *torch.autograd.grad(loss, leaves)] for loss in (found, wanted)]
+    return all(torch.allclose(*pair, rtol=1e-8, atol=1e-8) for pair in zip(*both, strict=True))
 
 
 @pytest.mark.parametrize("softcap", [None, 3.0])
@@ -61,7 +61,7 @@ def test_all_words(name, temperature, alpha, softcap):
     hard = F.cross_entropy(logits, targets, reduction="sum")
     wanted = alpha * temperature**2 * distances.sum() + (1 - alpha) * hard
     torch.testing.assert_close((soft, nats), (temperature**2 * distances.sum().detach(), hard.detach()))
-    compare(value, wanted, x, weight)
+    assert alike(value, wanted, x, weight)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
@@ -77,7 +77,7 @@ def test_the_likeliest_words_and_the_rest_as_one(name, temperature):
     p, q = (torch.cat((all.gather(-1, ids), 1 - all.gather(-1, ids).sum(-1, keepdim=True)), -1) for all in (p, q))
     distances, _ = divergence(name)(q.log(), p.log())
     wanted = 0.8 * temperature**2 * distances.sum() + 0.2 * F.cross_entropy(logits, targets, reduction="sum")
-    compare(value, wanted, x, weight)
+    assert alike(value, wanted, x, weight)
 
 
 @pytest.mark.usefixtures("few_rows")
@@ -87,7 +87,7 @@ def test_it_is_the_loss_of_the_lesson():
     value, soft, nats = TaughtHead.apply(x, weight, targets, aims(teacher, 2.0), lesson, None)
     wanted = distill_loss(plain(x, weight, None), teacher, targets, 2.0, 0.3)
     torch.testing.assert_close((soft, nats), (wanted.metrics["soft"], wanted.metrics["nats"]))
-    compare(value, wanted.value, x, weight)
+    assert alike(value, wanted.value, x, weight)
 
 
 def test_rows_of_the_head_that_no_word_has_get_no_probability():
@@ -95,7 +95,7 @@ def test_rows_of_the_head_that_no_word_has_get_no_probability():
     lesson = Lesson(divergence("forward"), 1.0, 1.0)
     value, _, _ = TaughtHead.apply(x, weight, targets, aims(teacher, 1.0), lesson, None)
     logs, p = plain(x, weight, None).log_softmax(-1), teacher.softmax(-1)
-    compare(value, (p * (p.log() - logs[:, :VOCAB])).sum(), x, weight)
+    assert alike(value, (p * (p.log() - logs[:, :VOCAB])).sum(), x, weight)
 
 
 def test_nobody_holds_all_logits():
