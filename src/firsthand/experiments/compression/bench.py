@@ -1,7 +1,9 @@
 """A model on the bench: its plans are made, opened again from the disk, judged and timed beside it."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -17,7 +19,7 @@ from firsthand.evaluate.texts import Passage, Texts
 from firsthand.experiments.compression import layers, making
 from firsthand.experiments.compression.making import Workshop
 from firsthand.experiments.compression.row import BF16, ORIGINAL, Row, quality
-from firsthand.experiments.compression.speed import Rates, Runner, in_turns
+from firsthand.experiments.compression.speed import KINDS, Rates, Rounds, Runner, in_turns, rates
 from firsthand.experiments.compression.texts import calibration_windows, judged_texts, sides, token_ids
 from firsthand.experiments.evaluation import judge_task
 from firsthand.experiments.machine import processor
@@ -105,17 +107,23 @@ class Bench:
     def timed(self, rows: Sequence[Row]) -> list[Row]:
         """The rows with their speeds: each plan takes turns with both originals, in processes of their own."""
         question = self.question
+        plans = [row.plan for row in rows if row.bits and row.plan not in (ORIGINAL, BF16)]
+        if not question.rounds or not plans:
+            return list(rows)
+        given = (question.threads, question.parts)
+        originals = {ORIGINAL: Runner(question.model, "fp32", *given), BF16: Runner(question.model, "bf16", *given)}
         found: dict[str, Rates] = {}
-        for row in rows:
-            if row.error or row.plan in (ORIGINAL, BF16) or not question.rounds:
-                continue
-            given = (question.threads, question.parts)
-            runners = {
-                ORIGINAL: Runner(question.model, "fp32", *given),
-                BF16: Runner(question.model, "bf16", *given),
-                row.plan: Runner(str(self.workshop.out / row.plan), "auto", *given),
-            }
-            found = in_turns(runners, question.rounds, self.show.done) | found
+        every: Rounds = {name: {kind: [] for kind in KINDS} for name in originals}
+        with ExitStack() as open_:
+            for runner in originals.values():
+                open_.enter_context(runner)
+            for name in plans:
+                with Runner(str(self.workshop.out / name), "auto", *given) as runner:
+                    took = in_turns(originals | {name: runner}, question.rounds, self.show.done)
+                    found[name] = rates(name, took, runner)
+                for other, kind in product(originals, KINDS):
+                    every[other][kind] += took[other][kind]
+            found |= {name: rates(name, every, runner) for name, runner in originals.items()}
         return [replace(row, rates=found.get(row.plan)) for row in rows]
 
     def _row(self, name: str, opened: Opened, model: LanguageModel, size: int) -> Row:

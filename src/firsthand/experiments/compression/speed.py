@@ -6,7 +6,6 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -78,30 +77,32 @@ class Runner:
         return answer
 
 
+Rounds = dict[str, dict[str, list[float]]]
+"""By name and kind: tokens a second in every round."""
+
+
 def in_turns(
     runners: Mapping[str, Runner], rounds: int, done: Callable[[float, str], object] = lambda share, what: None
-) -> dict[str, Rates]:
-    """The rates of all runners: each reads and writes in each round, one after another."""
-    found: dict[str, dict[str, list[float]]] = {name: {kind: [] for kind in KINDS} for name in runners}
-    with ExitStack() as open_:
-        for runner in runners.values():
-            open_.enter_context(runner)
-        for number in range(rounds):
-            for name, runner in runners.items():
-                for kind in KINDS:
-                    found[name][kind].append(runner.rate(kind))
-                done((number + 1) / rounds, f"timing {name}, round {number + 1} of {rounds}")
-        return {name: _rates(name, found, runner) for name, runner in runners.items()}
+) -> Rounds:
+    """All runners read and write in each round, one after another."""
+    found: Rounds = {name: {kind: [] for kind in KINDS} for name in runners}
+    for number in range(rounds):
+        for name, runner in runners.items():
+            for kind in KINDS:
+                found[name][kind].append(runner.rate(kind))
+            done((number + 1) / rounds, f"timing {name}, round {number + 1} of {rounds}")
+    return found
 
 
-def _rates(name: str, found: Mapping[str, Mapping[str, list[float]]], runner: Runner) -> Rates:
+def rates(name: str, found: Rounds, runner: Runner) -> Rates:
+    """What the rounds say of one that was in them. Its process is done then."""
     own = {kind: statistics.median(found[name][kind]) for kind in KINDS}
     beside = {
         other: {
-            kind: statistics.median(a / b for a, b in zip(found[name][kind], rates[kind], strict=True))
+            kind: statistics.median(a / b for a, b in zip(found[name][kind], theirs[kind], strict=True))
             for kind in KINDS
         }
-        for other, rates in found.items()
+        for other, theirs in found.items()
         if other != name
     }
     told = runner.told
