@@ -9,6 +9,7 @@ from firsthand.experiments.smaller import Version, front
 def smaller_picture(series: Mapping[str, Sequence[Version]]) -> Figure:
     """One colour a series ("yours", "shipped"). The first has letters, and a line through its front."""
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     with figure(9.0, 4.8) as picture:
         axes = picture.add_subplot()
@@ -32,6 +33,9 @@ def smaller_picture(series: Mapping[str, Sequence[Version]]) -> Figure:
             )
             key.append(Line2D([], [], linestyle="none", label=printable(f"{letter}  {one.name}")))
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.1, y=0.12)
         axes.set_xlabel("kB of weights")
         axes.set_ylabel("bits per byte, on text kept back")

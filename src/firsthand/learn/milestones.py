@@ -54,7 +54,7 @@ MILESTONES = {
             after="M4",
             then="firsthand chat runs/{run} --prompt 'To be, or not to be?'",
         ),
-        Milestone("M7", "your whole GPT made smaller, in nine ways", lesson=15, after="M3", trains=False),
+        Milestone("M7", "your whole GPT made smaller, in eight ways", lesson=15, after="M3", trains=False),
     )
 }
 
