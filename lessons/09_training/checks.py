@@ -37,7 +37,7 @@ SCHEDULE = Checks(
     axes={"at": "place", "out": "place"},
     cases={
         "usual": curve(0.2, 0.1),
-        "no warm-up": curve(0.0, 0.1),
+        "no warm-up": lambda draw: curve(0.0, 0.1)(draw) | {"at": torch.linspace(0, 1, 21, dtype=draw.dtype)},
         "down to zero": curve(0.3, 0.0),
         "nearly all warm-up": curve(0.9, 0.25),
         "anywhere": lambda draw: {"warmup": 0.37, "final": 0.2, "at": draw.normal(13).sigmoid()},
@@ -55,7 +55,7 @@ SCHEDULE = Checks(
         at("no_warmup_at_all", 0.0, 1.0, "Without a warm-up a run begins at its peak.", "Who divides by 0?", 0.0),
         p.holds(
             "only_down",
-            lambda given, out: (out.diff() <= 1e-9) | (given["at"][1:] <= given["warmup"] + 1e-9),
+            lambda given, out: (out.diff() <= 1e-9) | (given["at"][:-1] < given["warmup"] - 1e-9),
             "After the warm-up the rate rises again ({where}).",
             "Late in a run, large steps undo what small ones found.",
             "Print the multiplier at 0.2, 0.4, 0.6, 0.8 and 1.",
