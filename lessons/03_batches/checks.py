@@ -47,6 +47,7 @@ def facts(parts):
     return {
         "one": parts.get_batch(torch.arange(20, 21 + LENGTH), 2, LENGTH, seeded(0)),
         "starts": sorted({int(start) // 3 for start in x[:, 0]}),
+        "apart": len({int(step) for step in x[:, 0].diff()}) > 3,
         "steps": sorted(set((x[:, 1:] - x[:, :-1]).flatten().tolist())),
         "ahead": sorted(set((y - x).flatten().tolist())),
         "seeds": [same(drawn(parts), (x, y)), same(drawn(parts, 1), (x, y))],
@@ -167,6 +168,13 @@ BATCHES = Checks(
             f"{DRAWS} windows of {LENGTH} of {LENGTH + PLACES} tokens begin not just at the places 0 to {PLACES - 1}.",
             "A place that is never drawn is never learnt, and the last window needs a target for its last token.",
             "The last possible start is len(ids) - context_length - 1; torch.randint(n) gives 0 to n - 1.",
+        ),
+        p.holds(
+            "drawn_apart",
+            lambda given, out: out["batch"].get("apart", False),
+            "The windows of a batch follow one another at equal distances.",
+            "A batch should show many places of the text at once; neighbours say nearly the same.",
+            "Draw one place for each row: torch.randint(..., (batch_size,), generator=generator).",
         ),
         p.holds(
             "generator",

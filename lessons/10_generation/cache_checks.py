@@ -5,7 +5,6 @@ from dataclasses import replace
 import torch
 
 from firsthand.contracts.finding import Broken
-from firsthand.errors import UserError
 from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property
 from firsthand.learn.grader.subject import Sign
@@ -257,7 +256,7 @@ CACHE = Checks(
         p.refuses(
             "overflow",
             too_many,
-            (UserError,),
+            (ValueError,),  # UserError is one
             "A cache for 4 tokens has taken a fifth, without a word.",
             "What has no room overwrites something, and the text goes astray much later.",
             "Raise UserError in append if length + time is more than the room.",

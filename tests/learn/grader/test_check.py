@@ -20,6 +20,33 @@ def attention(query, key, value, visible):
 RIGHT = """    scores = (query @ key.mT / query.shape[-1] ** 0.5).masked_fill(~visible, -torch.inf)
     return scores.softmax(-1).nan_to_num(0.0) @ value
 """
+HEAD = """import torch
+from torch import nn
+
+
+def pool_last(hidden, lengths):
+    return hidden[torch.arange(len(hidden)), lengths - 1]
+
+
+class ClassifierHead(nn.Linear):
+    def __init__(self, d_model, num_classes):
+        super().__init__(d_model, num_classes)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+"""
+ENDLESS = """def wordpiece_score(pair, left, right):
+    return pair / (left * right)
+
+
+def wordpiece_encode(word, vocab, unknown="[UNK]"):
+    ids, start = [], 0
+    while start < len(word) or not {0!r}:
+        ends = [n for n in range(len(word), start, -1) if ("##" if start else "") + word[start:n] in vocab]
+        if ends:
+            ids.append(vocab[("##" if start else "") + word[start : ends[0]]])
+            start = ends[0]
+    return ids
+"""
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +132,29 @@ def test_a_process_that_is_ended_from_within(ask, body, says):
     verdict = ask(BODY + body)
     assert (verdict.status, verdict.property) == ("failed", "crash")
     assert says in verdict.what
+
+
+def test_what_a_default_is_belongs_to_the_signature(grader, tmp_path):
+    file = tmp_path / "activation.py"
+    for given, says in (("tanh=True", "it takes True, and should take False"), ("tanh", "cannot be called without")):
+        file.write_text(f"def gelu(x, {given}):\n    return x\n", encoding="utf-8")
+        verdict = grader.check(manifest.exercise("gelu"), file)
+        assert (verdict.status, verdict.stage) == ("failed", "import")
+        assert says in verdict.what
+
+
+def test_a_forward_that_a_library_has_written_keeps_its_own_names(grader, tmp_path):
+    file = tmp_path / "head.py"
+    file.write_text(HEAD, encoding="utf-8")
+    assert grader.check(manifest.exercise("pool_and_head"), file).status == "passed"
+
+
+@pytest.mark.parametrize(("endless", "name"), [("unz", "loops_on_unknown"), ("", None)])
+def test_a_loop_without_an_end_is_named_only_where_the_slip_hangs(grader, tmp_path, endless, name):
+    file = tmp_path / "wordpiece.py"
+    file.write_text(ENDLESS.format(endless), encoding="utf-8")
+    verdict = grader.check(manifest.exercise("wordpiece"), file, timeout=2.0)
+    assert (verdict.property, verdict.mutant) == ("timeout", name)
 
 
 def test_a_loop_without_an_end_is_stopped_at_its_line(ask):

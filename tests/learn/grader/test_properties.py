@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from firsthand.contracts.finding import Broken
 from firsthand.errors import UserError
@@ -12,7 +13,7 @@ from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks
 from firsthand.learn.grader.leaves import leaves, same
 from firsthand.learn.grader.properties.examples import shrink
-from firsthand.learn.grader.subject import Raised, Subject
+from firsthand.learn.grader.subject import Raised, Sign, Subject
 
 
 def subject(function, **inputs):
@@ -89,10 +90,41 @@ def test_what_must_be_refused():
         raise UserError("no odd numbers")
 
     one.test(subject(refuse))
-    with pytest.raises(Broken, match="It took 3"):
+    with pytest.raises(Sign, match="It took 3") as told:
         one.test(subject(lambda n: n))
+    assert told.value.tag == "silent"
     with pytest.raises(Raised, match="ZeroDivisionError"):
         one.test(subject(lambda n: n / 0))
+
+
+class Dropping(nn.Module):
+    """Halves x; drops from what comes out, or from what goes in and then mixes."""
+
+    def __init__(self, late: bool) -> None:
+        super().__init__()
+        self.drop, self.late = nn.Dropout(0.5), late
+
+    def forward(self, x):
+        return self.drop(x.cumsum(-1)) if self.late else self.drop(x).cumsum(-1)
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_dropout_is_on_the_output(late):
+    one = p.dropout_on_output(lambda parts, given: parts.f(), lambda module, given: module(given["x"]))
+    asked = subject(lambda: Dropping(late))
+    if late:
+        one.test(asked)
+    else:
+        with pytest.raises(Broken, match="neither 0 nor 2 times"):
+            one.test(asked)
+
+
+def test_two_numbers_are_written_as_far_as_they_differ():
+    target = {"usual|0|float64": {"out": torch.tensor([[[1.00001]]], dtype=torch.float64)}}
+    asked = subject(lambda x: torch.tensor([[[1.00002]]], dtype=torch.float64))
+    asked.target.update(target)
+    with pytest.raises(Broken, match=r"is 1\.00002, and 1\.00001 is right"):
+        p.reference().test(asked)
 
 
 def test_shares_of_draws():

@@ -32,7 +32,7 @@ def named(
     """The one slip that behaves exactly as `mine` does, or None.
 
     Where the outputs are those of a right answer, or none came, only slips that declare a symptom are candidates. If
-    no slip behaves so in the cases at the edge too, those count that do in all others and break what the headline says.
+    no slip behaves so, those count that differ in cases at the edge only, with the same headline.
     """
     correct = alike(mine.outputs, right)
     symptom_only = correct or not tells(mine.outputs)
@@ -48,7 +48,10 @@ def named(
         found = [
             name
             for name, slip in slips.items()
-            if set(mine.failed[:1]) <= set(slip.failed) and alike(mine.outputs, slip.outputs, edges)
+            if slip.failed[:1] == mine.failed[:1]
+            and alike(mine.outputs, slip.outputs, edges)
+            # what is alike at the edges too is told apart by a property
+            and not alike(mine.outputs, slip.outputs)
         ]
     return found[0] if len(found) == 1 else None
 
