@@ -12,8 +12,8 @@ import torch
 from firsthand import dial, tokens
 from firsthand.adapt.prepare import make_adapter, prepare
 from firsthand.adapt.saved import Adapted, Base
-from firsthand.compress.prune.zeros import check_zeros
 from firsthand.compress.distillation import TAUGHT
+from firsthand.compress.prune.zeros import check_zeros
 from firsthand.config import Config, replaced
 from firsthand.data import conversations, loader
 from firsthand.data.conversations import ConversationLoader, Conversations
