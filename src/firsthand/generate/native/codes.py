@@ -116,11 +116,10 @@ def codes_of(quantized: Quantized) -> Codes:
         codes, zeros = (codes.to(torch.int16) - 128).to(torch.int8), zeros.to(torch.int16) - 128
     zeros = None if zeros is None else zeros.to(torch.int16)
     packed = codes if levels is not None else _filled(codes).contiguous()
-    if group > UNIT and group % PAIR and group != d_in:  # units go in pairs, or each for itself
-        scales, zeros = (None if each is None else _each_unit(each, group, d_in) for each in (scales, zeros))
-        group = UNIT
-    if group <= UNIT:
-        scales, zeros = (None if each is None else _filled(each, 2).contiguous() for each in (scales, zeros))
+    if group <= UNIT or (group % PAIR and group != d_in):  # units are multiplied in pairs, or each for itself
+        scales = _each_unit(scales, group, d_in)
+        zeros = None if zeros is None else _each_unit(zeros, group, d_in)
+        group = min(group, UNIT)
     return Codes((d_out, d_in), packed, scales, zeros, levels, group)
 
 
@@ -147,8 +146,9 @@ def _filled(rows: Tensor, multiple: int = PAIR) -> Tensor:
 
 
 def _each_unit(groups: Tensor, group: int, d_in: int) -> Tensor:
-    """What each unit of a row has of its group's."""
-    return groups.repeat_interleave(group // UNIT, 1)[:, : -(-d_in // UNIT)]
+    """What each unit of a row has of its group's, filled up to pairs."""
+    units = groups.repeat_interleave(max(1, group // UNIT), 1)[:, : -(-d_in // UNIT)]
+    return _filled(units, 2).contiguous()
 
 
 def _pairs(numbers: Tensor) -> Tensor:
