@@ -22,7 +22,8 @@ class Layers:
     """Take away whole layers, those of least block influence (ShortGPT, arXiv 2403.03853, section 3.2).
 
     `share` of them, or `count`, leave. With `compensate`, the last map of the layer before a gap (and of every layer
-    after it) is fitted, by least squares, to the stream as it was behind the gap, where layers simply add to it. `damping` is that of `channels`.
+    after it) is fitted, by least squares, to the stream as it was behind the gap, where layers simply add to it.
+    `damping` is that of `channels`.
     """
 
     def __init__(
