@@ -11,7 +11,7 @@ from firsthand.experiments.compression import making, pictures
 from firsthand.experiments.compression.bench import Bench, Question, Show, Silent, set_up
 from firsthand.experiments.compression.page import Page
 from firsthand.experiments.compression.row import Row, with_fronts
-from firsthand.experiments.compression.search import NAMES, Target, search
+from firsthand.experiments.compression.search import NAMES, Target, find_plans
 
 __all__ = ["Page", "Question", "Show", "Target", "compress"]
 
@@ -33,7 +33,7 @@ def compress(question: Question, out: Path, show: Show | None = None, target: Ta
         rows.append(bench.plan(name, steps))
     best = None
     if target is not None:
-        rows += search(bench, target, rows)
+        rows += find_plans(bench, target, rows)
         best = target.best(rows)
     errors = [row for row in rows if row.error]
     if errors and len(errors) == len(rows) - 2:

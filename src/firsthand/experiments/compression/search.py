@@ -65,19 +65,20 @@ def target_of(size: str | None, loss: str | None) -> Target | None:
     return None
 
 
-def search(bench: Bench, target: Target, rows: Sequence[Row]) -> list[Row]:
+def find_plans(bench: Bench, target: Target, rows: Sequence[Row]) -> list[Row]:
     """What was tried beyond `rows`, at most TRIES plans."""
     shop = bench.workshop
     bench.show.note("looking for formats: what would rounding each map cost?")
     costs = sensitivity(shop.opened.model, shop.windows, bench.show.done)
     candidates = _by_size(shop.opened.model, costs, target.bytes) if target.bytes else None
     tried: list[Row] = []
-    low, high = (min_bytes(shop.opened.model, costs), max_bytes(shop.opened.model, costs))
+    budget, low, high = 0, *(min_bytes(shop.opened.model, costs), max_bytes(shop.opened.model, costs))
     for name in NAMES:
         if candidates is not None:
             steps = next(candidates, None)
         else:
-            steps = allocate(shop.opened.model, costs, round((low + high) / 2))
+            budget = round((low + high) / 2)
+            steps = allocate(shop.opened.model, costs, budget)
         if steps is None:
             break
         row = bench.plan(name, steps)
@@ -85,7 +86,7 @@ def search(bench: Bench, target: Target, rows: Sequence[Row]) -> list[Row]:
         if row.error:
             break
         if candidates is None:
-            low, high = (low, row.bytes) if _rise(row) <= (target.rise or 0.0) else (row.bytes, high)
+            low, high = (low, budget) if _rise(row) <= (target.rise or 0.0) else (budget, high)
     return tried
 
 
