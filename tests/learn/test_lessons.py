@@ -60,6 +60,6 @@ def test_a_histogram_has_a_bar_for_each_piece():
 
 
 def test_in_a_plane_what_is_beaten_is_small():
-    drawn = plane([(100.0, 2.0), (10.0, 4.0), (100.0, 4.0)], width=5, height=3).splitlines()
-    assert drawn == ["      4 │B   c", "        │", "      2 │    A", "         10 100"]
+    drawn = plane([(100.0, 2.0), (10.0, 4.0), (100.0, 4.0)], width=7, height=3).splitlines()
+    assert drawn == ["      4 │B     c", "        │", "      2 │      A", "         10  100"]
     assert "A" in plane([(5.0, 5.0)])
