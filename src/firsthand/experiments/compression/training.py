@@ -9,6 +9,7 @@ from torch import Tensor
 
 from firsthand import assemble
 from firsthand.adapt.attach import merge
+from firsthand.compress.prune.zeros import hold_zeros
 from firsthand.compress.subject import Subject
 from firsthand.config import Config, parse, replaced
 from firsthand.data.shards import Tokens
@@ -26,6 +27,7 @@ USED = (
     *(f"data.{name}" for name in ("batch_tokens", "row_tokens", "stride", "mask_documents")),
     *(f"adapt.{name}" for name in ("adapter", "train")),
     *(f"train.{name}" for name in ("seed", "epochs", "steps", "tokens", "seconds", "flops", "objective", "optimizer")),
+    *(f"compress.{name}" for name in ("keep_zeros", "prune")),
     *(f"train.{name}" for name in ("schedule", "microbatches", "clip", "precision", "compile", "recompute")),
 )
 """The settings of a recipe that mean something here."""
@@ -53,8 +55,11 @@ def trainer(
         config = _config(subject, settings, seed)
         assemble.adapt(config, subject.model)
         loop = _loop(config, subject.model, data, original)
+        masks = hold_zeros(config.compress, subject.model, loop.optimizer)
         first = last = None
         for step in loop:
+            if masks and masks.grow:
+                masks.grow(masks, step.progress.steps, step.fraction)
             first, last = first or step.loss, step.loss
             done(step.fraction, f"training, loss {step.loss:.3f}")
         merge(subject.model)
