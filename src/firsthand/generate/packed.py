@@ -69,8 +69,8 @@ def _lay_out(model: nn.Module, dtype: torch.dtype) -> None:
                 continue
             try:
                 setattr(part, name, _few(child, dtype))
-            except Unavailable as reason:
-                reasons.add(str(reason))
+            except Unavailable as why:
+                reasons.add(str(why))
                 setattr(part, name, _whole(child, dtype))
     for reason in sorted(reasons):
         logger.info("weights in few bits are multiplied in full: %s", reason)
@@ -85,7 +85,7 @@ def _whole(part: Any, dtype: torch.dtype) -> nn.Module:
     """The part with its weight in full."""
     with Unfilled():
         linear = type(part) is QuantizedLinear
-        plain: Any = nn.Linear(*reversed(part.shape), bias=False) if linear else Embedding(*part.shape)
+        plain: Any = nn.Linear(part.in_features, part.out_features, bias=False) if linear else Embedding(*part.shape)
     plain.weight = nn.Parameter(part.weight.to(dtype), False)
     if linear:
         plain.bias = part.bias

@@ -26,7 +26,7 @@ class Kept(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> "Kept":
         """A model that is cast to another precision keeps its codes and scales: only devices change."""
         before = dict(self._buffers)
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, tensor in before.items():
             if tensor is not None and tensor.dtype != self._buffers[name].dtype:  # type: ignore[union-attr]
                 self._buffers[name] = tensor.to(self._buffers[name].device)  # type: ignore[union-attr]
@@ -75,7 +75,7 @@ class QuantizedEmbedding(Kept):
         self.vocab_size, self.d_model = self.shape
 
     def forward(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_model"]:
-        rows, where = ids.unique(return_inverse=True)
+        rows, where = ids.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         return self.rows(rows)[where]
 
     def rows(self, ids: Int[Tensor, " rows"]) -> Float[Tensor, "rows d_model"]:

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from firsthand.generate.native.library import Instruction, Unavailable, library
-from firsthand.ops.quantized import Affine, NF4Format, Quantized
-from firsthand.ops.quantized.affine import unpacked
-from firsthand.ops.quantized.nf4 import BLOCK, LEVELS
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.affine import Affine, unpacked
+from firsthand.ops.quantized.nf4 import BLOCK, LEVELS, NF4Format
 
 UNIT = 32
 """As in few_bits.h: groups of a row begin at a unit."""
@@ -102,13 +102,13 @@ def codes_of(quantized: Quantized) -> Codes:
             raise Unavailable(f"blocks of {BLOCK} run over the ends of rows of {d_in}")
         bytes_ = quantized.tensors["codes"].view(d_out, -1)
         numbers = torch.stack((bytes_ >> 4, bytes_ & 15), -1).flatten(1)
-        levels = torch.tensor(LEVELS)
-        return Codes((d_out, d_in), _pairs(numbers), scales.view(d_out, -1), None, levels, BLOCK, 1 / FINEST)
+        scales = scales.view(d_out, -1)
+        return Codes((d_out, d_in), _pairs(numbers), scales, None, torch.tensor(LEVELS), BLOCK, 1 / FINEST)
     group = format.width(d_in)
     if group % UNIT and group != d_in:
         raise Unavailable(f"groups of {group} are no whole units of {UNIT}")
     codes, zeros, first = quantized.tensors["codes"], quantized.tensors.get("zeros"), format.codes[0]
-    levels = None
+    levels: Tensor | None = None
     if format.bits <= 4:
         codes = _pairs((unpacked(codes, format, d_in) - first).to(torch.uint8))
         levels = torch.arange(16.0) + first
@@ -153,5 +153,6 @@ def _each_unit(groups: Tensor, group: int, d_in: int) -> Tensor:
 
 def _pairs(numbers: Tensor) -> Tensor:
     """Two in a byte: of each pair of units the first one in the lower halves."""
-    lower, upper = _filled(numbers).unflatten(1, (-1, 2, UNIT)).unbind(2)
-    return (lower | (upper << 4)).flatten(1).contiguous()
+    lower, upper = _filled(numbers).reshape(len(numbers), -1, 2, UNIT).unbind(2)
+    packed: Tensor = (lower | (upper << 4)).flatten(1).contiguous()
+    return packed

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from firsthand.ops.quantized import Affine, Quantized
-from firsthand.ops.quantized.affine import unpacked
+from firsthand.ops.quantized import Quantized
+from firsthand.ops.quantized.affine import Affine, unpacked
 
 BLOCK = 32
 

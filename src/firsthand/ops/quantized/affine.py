@@ -125,7 +125,7 @@ class Affine:
     def _groups(self, rows: Tensor) -> Float[Tensor, "d_out groups width"]:
         """The last group of a row is filled up with zeros."""
         width = self.width(rows.shape[1])
-        return F.pad(rows, (0, -rows.shape[1] % width)).unflatten(1, (-1, width))
+        return F.pad(rows, (0, -rows.shape[1] % width)).reshape(len(rows), -1, width)
 
     def _rounded(self, scales: Tensor) -> Tensor:
         """As the file keeps them; 1 for a group of zeros. The smallest are rounded up: down would cut off much."""
@@ -162,7 +162,8 @@ def packed(codes: Int[Tensor, "d_out d_in"], format: Any) -> Tensor:
     """Codes of more than 4 bits a byte each; others two in a byte, the first one in the lower half."""
     if format.bits > 4:
         return codes.to(torch.int8 if format.symmetric else torch.uint8)
-    pairs = F.pad(codes - format.codes[0], (0, codes.shape[1] % 2)).to(torch.uint8).unflatten(1, (-1, 2))
+    pairs = F.pad(codes - format.codes[0], (0, codes.shape[1] % 2)).to(torch.uint8)
+    pairs = pairs.view(len(pairs), -1, 2)
     return pairs[..., 0] | (pairs[..., 1] << 4)
 
 
@@ -171,4 +172,5 @@ def unpacked(codes: Tensor, format: Any, d_in: int) -> Int[Tensor, "d_out d_in"]
     if format.bits > 4:
         return codes.to(torch.int16)
     pairs = torch.stack((codes & 15, codes >> 4), -1).flatten(1)[:, :d_in]
-    return pairs.to(torch.int16) + format.codes[0]
+    first: int = format.codes[0]
+    return pairs.to(torch.int16) + first
