@@ -19,7 +19,7 @@ from firsthand.model.embedding import Embedding
 from firsthand.model.make import build_model
 from firsthand.model.mixers import MIXERS
 from firsthand.model.quantized import put
-from firsthand.ops.quantized import Affine, Bitmask, NF4Format, Quantized
+from firsthand.ops.quantized import Affine, NF4Format, Quantized
 
 compiled = pytest.mark.skipif(isinstance(module._loaded(), str), reason=f"native steps: {module._loaded()}")
 SMALL = {"d_model": 64, "n_layers": 2, "n_heads": 4, "context_length": 32}
@@ -138,7 +138,7 @@ def test_int8_needs_no_second_copy():
 
 
 @compiled
-@pytest.mark.parametrize("format", [Affine(8, 48), Bitmask(), NF4Format()], ids=str)
+@pytest.mark.parametrize("format", [Affine(8, 48), NF4Format()], ids=str)
 def test_what_no_instruction_multiplies_is_said(format):
     with pytest.raises(Unavailable, match=r"units|instruction|rows"):
         codes_of(Quantized.of(weight_of(4, 96), format))
@@ -173,7 +173,7 @@ MODELS = {
     "nf4": {"format": NF4Format(), "table": None, "tied": True},
     "mixed": {"format": [Affine(8), Affine(4, 32), None], "table": Affine(8), "n_kv_heads": 2},
     "biases": {"format": Affine(4, 32), "bias": True, "preset": "gpt2", "table": Affine(8)},
-    "in full": {"format": [Affine(8, 48), Bitmask()], "table": Affine(8, 48)},
+    "in full": {"format": [Affine(8, 48), Affine(4, 48)], "table": Affine(8, 48)},
 }
 
 

@@ -51,6 +51,8 @@ PAGES = {
     "QUANTIZERS": "finetuning/adapters.md",
     "PRUNERS": "compression/pruning.md",
     "METHODS": "compression/README.md",
+    "FORMATS": "compression/README.md",
+    "SCORES": "compression/structured.md",
 }
 
 

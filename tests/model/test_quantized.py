@@ -11,9 +11,9 @@ from firsthand.errors import DamagedError
 from firsthand.model.embedding import Embedding
 from firsthand.model.make import build_model
 from firsthand.model.quantized import QuantizedEmbedding, QuantizedLinear, put, quantized_parts
-from firsthand.ops.quantized import Affine, Bitmask, NF4Format, Quantized
+from firsthand.ops.quantized import Affine, NF4Format, Quantized
 
-FORMATS = [Affine(8), Affine(4, 32), Affine(4, 32, False), NF4Format(), Bitmask()]
+FORMATS = [Affine(8), Affine(4, 32), Affine(4, 32, False), NF4Format()]
 SMALL = {"preset": "llama", "d_model": 32, "n_layers": 2, "n_heads": 4, "context_length": 32, "tied": True}
 
 
@@ -37,15 +37,6 @@ def test_an_embedding_reads_the_rows_it_is_asked_for(format):
     few, ids = QuantizedEmbedding(table, format), torch.tensor([[3, 3, 19], [0, 7, 3]])
     assert torch.equal(few(ids), Quantized.of(table.weight, format).full()[ids])
     assert few(ids[:, :0]).shape == (2, 0, 8)
-
-
-def test_a_mask_as_long_as_the_vocabulary_is_not_taken_for_rows():
-    table = Embedding(4, 8)
-    with torch.no_grad():
-        table.weight.zero_()
-        table.weight[1, :4] = 1.0  # four bytes of mask, four values
-    few = QuantizedEmbedding(table, Bitmask())
-    assert torch.equal(few(torch.tensor([1, 2])), table.weight[1:3])
 
 
 def quantized_model(format=None):

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from firsthand.errors import DamagedError, UserError
-from firsthand.ops.quantized import FORMATS, NAMES, Affine, Bitmask, NF4Format, Quantized
+from firsthand.errors import UserError
+from firsthand.ops.quantized import FORMATS, NAMES, Affine, NF4Format, Quantized
 from firsthand.ops.quantized.affine import packed, unpacked
 from firsthand.ops.quantized.nf4 import BLOCK, LEVELS
 
@@ -16,7 +16,7 @@ AFFINE = [
         (2, 3, 4, 5, 8), (None, 32), (True, False), ("fp16", "fp32")
     )
 ]
-ANY = [*AFFINE, NF4Format(), Bitmask(), Bitmask("bf16")]
+ANY = [*AFFINE, NF4Format()]
 
 
 def weight_of(d_out=7, d_in=70, seed=0):
@@ -130,13 +130,6 @@ def test_nf4_takes_the_nearest_level_by_a_plain_search():
         torch.testing.assert_close(full[start : start + BLOCK].double(), nearest, rtol=1e-6, atol=1e-9)
 
 
-def test_a_mask_keeps_zeros_and_exactly_the_rest():
-    weight = weight_of() * (torch.rand(7, 70, generator=torch.Generator().manual_seed(1)) > 0.5)
-    kept = Quantized.of(weight, Bitmask())
-    assert torch.equal(kept.full(), weight)
-    assert kept.bytes == -(-490 // 8) + 4 * int((weight != 0).sum())
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -153,11 +146,6 @@ def test_a_mask_keeps_zeros_and_exactly_the_rest():
 def test_what_no_format_is_is_refused(arguments):
     with pytest.raises(UserError, match="No weights can stand in"):
         Affine(**arguments)
-
-
-def test_an_unknown_precision_of_values_is_refused():
-    with pytest.raises(UserError, match="no precision to keep numbers in"):
-        Bitmask("fp8")
 
 
 TORCHAO = {
@@ -224,15 +212,3 @@ def test_what_no_format_gives_is_refused(format):
         except (TypeError, ValueError, KeyError):
             continue
         pytest.fail(what)
-
-
-def test_a_mask_that_disagrees_with_its_values_is_refused():
-    kept = Quantized.of(weight_of(), Bitmask())
-    for tensors in (
-        {**kept.tensors, "values": kept.tensors["values"][:-1]},
-        {**kept.tensors, "values": kept.tensors["values"].unsqueeze(0)},
-        {"mask": kept.tensors["mask"]},
-        {**kept.tensors, "mask": kept.tensors["mask"] | 128},
-    ):
-        with pytest.raises(DamagedError, match="Use another copy"):
-            Quantized.of_json(kept.to_json(), tensors)

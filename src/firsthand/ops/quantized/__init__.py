@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from firsthand.ops.quantized.affine import Affine
-from firsthand.ops.quantized.bitmask import Bitmask
 from firsthand.ops.quantized.int8_rows import Int8Rows
 from firsthand.ops.quantized.nf4 import NF4Format
 from firsthand.parts import build
@@ -36,11 +35,10 @@ class Format(Protocol):
 
 FORMATS: dict[str, Callable[..., Format]] = {
     "affine": Affine,
-    "bitmask": Bitmask,
     "int8_rows": Int8Rows,
     "nf4": NF4Format,
 }
-NAMES: dict[type, str] = {Affine: "affine", Bitmask: "bitmask", Int8Rows: "int8_rows", NF4Format: "nf4"}
+NAMES: dict[type, str] = {Affine: "affine", Int8Rows: "int8_rows", NF4Format: "nf4"}
 
 
 @dataclass(frozen=True)

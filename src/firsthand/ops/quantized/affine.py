@@ -125,7 +125,8 @@ class Affine:
     def _groups(self, rows: Tensor) -> Float[Tensor, "d_out groups width"]:
         """The last group of a row is filled up with zeros."""
         width = self.width(rows.shape[1])
-        return F.pad(rows, (0, -rows.shape[1] % width)).reshape(len(rows), -1, width)
+        groups = -(-rows.shape[1] // width)
+        return F.pad(rows, (0, -rows.shape[1] % width)).reshape(len(rows), groups, width)
 
     def _rounded(self, scales: Tensor) -> Tensor:
         """As the file keeps them; 1 for a group of zeros. The smallest are rounded up: down would cut off much."""
