@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import nn
-
 from firsthand.compress.subject import Given, Subject, is_quantized
 from firsthand.errors import UserError, suggest
 from firsthand.parts import PartSpec
@@ -15,10 +13,10 @@ class Recover:
     """Continue the training of what is left (LLM-Pruner, arXiv 2305.11627, section 3.4).
 
     It ends after `seconds`, `steps` or `tokens`, whichever is first. `lr`: of the optimizer; absent: the dial's. With
-    `adapter`, an adapter of adapt/ such as {part: lora, rank: 16, targets: all}, only that learns, and is then merged
-    into the weights. `teacher: original` adds distillation from the model that the plan began with, with `temperature`
+    `adapter`, an adapter of adapt/ such as {part: lora, rank: 16, targets: all}, only that learns, and `given.train`
+    folds it into the weights in the end. `teacher: original` adds distillation from the model that the plan began with, with `temperature`
     and `alpha` (compress/distill.py); null learns from the text alone. `settings`: any others of a recipe, by dotted
-    key. Zeros do not stay zero: for those there is train.keep_zeros.
+    key, such as {compress.keep_zeros: true} for a model that must keep its zeros.
     """
 
     def __init__(
@@ -53,14 +51,3 @@ class Recover:
         if given.train is None:
             raise UserError("recover: there is nothing to train on here. Run the plan with `firsthand compress`.")
         given.train(subject, dict(self.settings))
-        merge(subject.model)
-
-
-def merge(model: nn.Module) -> None:
-    """Put in the place of each adapter the one map that it has become; then everything may learn again."""
-    for name, part in list(model.named_modules()):
-        merged = getattr(part, "merged", None)
-        if callable(merged):
-            parent, _, last = name.rpartition(".")
-            setattr(model.get_submodule(parent), last, merged().train(part.training))
-    model.requires_grad_(True)

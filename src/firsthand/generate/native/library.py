@@ -22,7 +22,7 @@ FLAGS = ("-O3", "-fPIC", "-shared", "-fno-math-errno")
 """-ffast-math would change how the whole process treats the smallest numbers."""
 BEST = ("-march=native", "-fopenmp", "-mprefer-vector-width=512")
 """Flags that not every compiler knows, the most doubtful last: without -fopenmp there is one thread."""
-PATIENCE = 60
+PATIENCE = 300
 
 logger = logging.getLogger(__name__)
 
