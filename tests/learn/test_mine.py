@@ -147,8 +147,11 @@ def test_a_milestone_is_noted_and_drawn_in_the_log(built, firsthand) -> None:
     assert "M3: 2 of 2 parts are yours" in firsthand("progress")[1]
     told = json.loads(firsthand("milestone", "M3", "--dry", "--json")[1])
     assert told["command"].startswith("firsthand train learn")
-    code, _, err = firsthand("milestone", "M9")
-    assert (code, "There is no milestone 'M9'" in err) == (1, True)
+    for verb in ("milestone", "run"):
+        code, _, err = firsthand(verb, "M9")
+        assert (code, "There is no milestone 'M9'" in err) == (1, True)
+    code, _, err = firsthand("run", "attention")
+    assert (code, "neither a lesson's number nor a milestone" in err) == (1, True)
 
 
 def test_a_milestone_that_goes_on_names_only_the_parts_that_its_model_has(built, firsthand) -> None:

@@ -62,21 +62,26 @@ def milestone(
 
 
 def run(
-    number: Annotated[
-        int | None, typer.Argument(metavar="LESSON", help="Its number; absent: the one you are at.")
+    what: Annotated[
+        str | None, typer.Argument(metavar="LESSON", help="Its number, or a milestone; absent: the lesson you are at.")
     ] = None,
     long: Long = False,
     where: Where = None,
     json: Json = False,
 ) -> None:
-    """The runs of a lesson, with your parts: its page is run as the script that it is."""
+    """The runs of a lesson, with your parts: its page is run as the script that it is. M2 and so on: a milestone."""
     import os
     import subprocess
 
+    from firsthand.errors import UserError
     from firsthand.learn import manifest
 
+    if what and what[0] in "Mm":
+        return milestone(what, long=long, where=where, json=json)
+    if what and not what.isdecimal():
+        raise UserError(f"{what!r} is neither a lesson's number nor a milestone, such as M2.")
     workspace = opened(where)
-    lesson = manifest.lesson(number if number is not None else workspace.here().lesson)
+    lesson = manifest.lesson(int(what) if what else workspace.here().lesson)
     there = os.environ | {
         "FIRSTHAND_LEARN_LONG": "1" if long else "",
         "PYTHONPATH": os.pathsep.join([str(workspace.path.absolute()), os.environ.get("PYTHONPATH", "")]).rstrip(
