@@ -39,7 +39,7 @@ def by(name):
 
 
 def own_outputs():
-    return set(killed()) - {"parameter_names", "dropout_in_eval", "dropout_forgotten"}
+    return set(killed()) - {"parameter_names", "dropout_in_eval", "dropout_forgotten", "dropout_on_weights"}
 
 
 def test_the_reference_catches_all_that_has_outputs_of_its_own():

@@ -121,11 +121,12 @@ def _print(page: "Page", out: Path) -> None:
     terminal = console()
     titles, rows = page.table()
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    shown = [number for number, title in enumerate(titles) if title != "95 %"]  # the report has it; lines are short
+    shown = [number for number, title in enumerate(titles) if title not in ("95 %", "memory MB")]
+    short = {titles.index(title) for title in ("rise", "prefill")}  # the report has the rest; lines are short
     for number in shown:
-        grid.add_column(titles[number], justify="right" if number else "left", no_wrap=True)
+        grid.add_column(titles[number], justify="right" if number else "left", no_wrap=titles[number] != "front")
     for cells in rows:
-        grid.add_row(*(Text(cells[number]) for number in shown))
+        grid.add_row(*(Text(cells[number].partition(" (" if number in short else "\n")[0]) for number in shown))
     terminal.print(grid)
     terminal.print(Text(f"\n{LEGEND}", style="dim"))
     for sentence in [*page.facts, *page.said()]:

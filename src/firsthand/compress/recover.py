@@ -14,9 +14,9 @@ class Recover:
 
     It ends after `seconds`, `steps` or `tokens`, whichever is first. `lr`: of the optimizer; absent: the dial's. With
     `adapter`, an adapter of adapt/ such as {part: lora, rank: 16, targets: all}, only that learns, and `given.train`
-    folds it into the weights in the end. `teacher: original` adds distillation from the model that the plan began with, with `temperature`
-    and `alpha` (compress/distill.py); null learns from the text alone. `settings`: any others of a recipe, by dotted
-    key, such as {compress.keep_zeros: true} for a model that must keep its zeros.
+    folds it into the weights in the end. `teacher: original` adds distillation from the model that the plan began with,
+    with `temperature` and `alpha` (compress/distill.py); null learns from the text alone. `settings`: any others of a
+    recipe, by dotted key, such as {compress.keep_zeros: true} for a model that must keep its zeros.
     """
 
     def __init__(

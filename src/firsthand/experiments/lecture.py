@@ -71,12 +71,11 @@ def write(
     found = opened.open_model(teacher)
     tokens = _text(text, settings, out.with_suffix(".data"), teacher, found, note)
     model, (prompt, new) = pack(found.model), lengths
-    there = sum(1 for _ in out.open(encoding="utf-8")) if out.is_file() else 0
-    there -= there % TOGETHER
+    kept = out.read_text(encoding="utf-8").splitlines(keepends=True) if out.is_file() else []
+    there = len(kept) - len(kept) % TOGETHER
     rest = itertools.islice(sequences.prompts(tokens, prompt, seed), there, texts)
-    kept = out.read_text(encoding="utf-8").splitlines(keepends=True)[:there] if there else []
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("".join(kept), encoding="utf-8")
+    out.write_text("".join(kept[:there]), encoding="utf-8")
     count = there
     with out.open("a", encoding="utf-8") as file:
         for some in stored.batched(rest, TOGETHER):

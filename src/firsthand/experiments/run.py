@@ -10,7 +10,6 @@ import torch
 from firsthand import assemble, checkpoint
 from firsthand.adapt.saved import Adapted
 from firsthand.compress.distillation.matching import is_lesson
-from firsthand.compress.distillation.objective import Distill
 from firsthand.compress.prune.masks import Masks
 from firsthand.compress.prune.zeros import hold_zeros
 from firsthand.config import Config
@@ -67,7 +66,7 @@ def execute(config: Config, resume: bool = False, fresh: bool = False, show: Sho
         choices = _choices(config, device, folder.choices() if continuing else {}, corpus).agreed(group)
         show.note(f"computes with {'; '.join(choices.why)}")
         loop, adapted, masks = _loop(config, corpus, group, device, choices, origin)
-        if loop.compiled and isinstance(loop.objective, Distill):
+        if choices.compiled and not loop.compiled:
             show.note("what a teacher says is compared a few rows at a time, so these steps are not compiled")
         if origin:
             show.note(f"begins with {origin.base.name} (weights {origin.base.sha256[:12]}…)")
@@ -149,7 +148,7 @@ def _loop(
         seed=train.seed,
         clip=train.clip,
         ranks=group,
-        compiled=choices.compiled,
+        compiled=choices.compiled and getattr(objective, "compiles", True),
     )
     return loop, adapted, masks
 

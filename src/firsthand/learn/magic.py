@@ -11,7 +11,11 @@ from firsthand.learn import workspace
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """What IPython calls. The workspace's modules can then be imported, too."""
+    """What IPython calls. `!firsthand` is the program of this very Python, even where its folder is not in PATH."""
+    import os
+    import sys
+
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     shell.register_magic_function(my_llm, "cell", "my_llm")
 
 

@@ -34,6 +34,9 @@ class Distill:
     teacher. UserError for a setting out of its range.
     """
 
+    compiles = False
+    """What a teacher says is compared a few rows at a time, by a Function of our own: no compiler need look at it."""
+
     def __init__(
         self,
         teacher: Any = None,
@@ -90,7 +93,6 @@ class Distill:
         """What stands where the loader stood."""
         return Rollouts(loader, student, self.on_policy, seed, vocab_size) if self.on_policy else loader
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, model: LanguageModel, batch: Batch) -> Loss:
         if not model.training:
             return self._plain(model, batch)

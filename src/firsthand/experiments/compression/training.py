@@ -87,9 +87,10 @@ def _loop(config: Config, model: LanguageModel, data: Tokens, teacher: LanguageM
     chosen = precision.choose(config.train.precision, device)
     loader = assemble.make_loader(config, data, model.context_length, Ranks(), device)
     model.recompute = config.train.recompute
+    objective = assemble.make_objective(config, teacher=teacher)
     return Loop(
         model,
-        assemble.make_objective(config, teacher=teacher),
+        objective,
         assemble.make_optimizer(config, model, chosen),
         assemble.make_schedule(config),
         loader,
@@ -99,5 +100,5 @@ def _loop(config: Config, model: LanguageModel, data: Tokens, teacher: LanguageM
         chosen,
         seed=config.train.seed,
         clip=config.train.clip,
-        compiled=config.train.compile is True,
+        compiled=config.train.compile is True and getattr(objective, "compiles", True),
     )

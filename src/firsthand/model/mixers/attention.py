@@ -82,7 +82,8 @@ class CausalSelfAttention(nn.Module):
         if state:
             reads = state.append(key, value, place)
         else:
-            key, value = (as_remembered(each, self.cache_bits) for each in (key, value))
+            if self.cache_bits:
+                key, value = (as_remembered(each, self.cache_bits) for each in (key, value))
             reads = Readable.fresh(key, value, place, **self.reach)
         found = self.lookup(query, reads, self.position.bias(place.index, reads.index))
         return self.dropout(self.out(merge_heads(found))), state
