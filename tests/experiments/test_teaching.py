@@ -116,6 +116,12 @@ def test_another_tokenizer_is_refused_by_both_names(recipe, tmp_path, teacher):
         execute(taught(recipe, tmp_path / "run", f"teacher: {teacher}", "tokenizer=byte"))
 
 
+def test_a_teacher_that_is_not_here_is_told_before_data_are_read(recipe, tmp_path):
+    with pytest.raises(UserError, match="There is no nobody"):
+        execute(taught(recipe, tmp_path / "run", "teacher: nobody"))
+    assert not (tmp_path / "run" / "data").exists()
+
+
 def test_a_recipe_without_a_teacher_says_so_before_it_reads_data(recipe, tmp_path):
     with pytest.raises(UserError, match=r"needs a teacher.*train\.objective\.teacher=MODEL"):
         execute(taught(recipe, tmp_path / "run", "alpha: 0.5"))

@@ -13,6 +13,7 @@ from firsthand.compress.distillation.teacher import same_tokenizer
 from firsthand.config import Config
 from firsthand.errors import UserError
 from firsthand.experiments.corpus import AnyCorpus
+from firsthand.interop import models
 from firsthand.model.language_model import LanguageModel
 from firsthand.parts import split
 from firsthand.train.loop import Batches
@@ -23,13 +24,15 @@ ITSELF = "itself"
 
 
 def check(config: Config) -> None:
-    """UserError, before there is any data, where a recipe asks for a teacher and names none."""
+    """UserError, before there is any data, where a recipe asks for a teacher and names none, or none that is here."""
     name, arguments = split(config.train.objective)
     if name in TAUGHT and not (arguments.get("teacher") or arguments.get("logits")):
         raise UserError(
             f"train.objective={name} needs a teacher. Name one, or what it has said: train.objective.teacher=MODEL or "
             "train.objective.logits=DIR (firsthand data teach)."
         )
+    if name in TAUGHT and isinstance(arguments.get("teacher"), str):
+        models.place_of(arguments["teacher"])
 
 
 def teacher_of(config: Config, corpus: AnyCorpus, device: torch.device) -> LanguageModel | None:

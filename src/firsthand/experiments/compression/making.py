@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,15 @@ class Workshop:
 
     def key(self, steps: Sequence[PartSpec]) -> str:
         """Names a plan made from just this: the same steps, model, text and seed."""
-        found = hashlib.sha256(json.dumps([list(steps), self.seed, fingerprint(self.opened.tokenizer)]).encode())
-        model = self.opened.model
+        told = [list(steps), self.seed, fingerprint(self.opened.tokenizer), self._numbers]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+    @cached_property
+    def _numbers(self) -> str:
+        """The SHA-256 of the text and the model, which all plans share."""
+        found, model = hashlib.sha256(), self.opened.model
         for tensor in (self.windows, self.ids, *model.parameters(), *model.buffers()):
-            found.update(tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes())
+            found.update(tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
         return found.hexdigest()
 
 

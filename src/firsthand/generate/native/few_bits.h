@@ -2,7 +2,7 @@
 
    The input is rounded to 16 bits first, each UNIT of it with a scale of its own. Then the products within a unit are
    whole numbers whose sum is exact, and only that sum is scaled: two numbers in the time of one, and no conversion of
-   every code. An output moves by 2e-5 of its size, with an input in bf16 by 1.6e-3 (docs/generation.md).
+   every code. An output moves by less than a fiftieth of what an input in bf16 costs (docs/generation.md).
 
    Rows of codes are filled up to PAIRs of units. 8 bits: a signed byte each. 4 bits: byte j of a pair has number j in
    its lower half and number j + UNIT in the upper one. */
