@@ -176,14 +176,15 @@ def _tiktoken(ours: TableTokenizer) -> Callable[[list[str]], Any]:
 
 
 PEAK = """
-import json, resource, sys
+import json, sys
 from benchmarks.bpe import ENCODERS
+from benchmarks.process import peak_kilobytes
 from firsthand.tokens import load
 
 tokenizer, texts = load(sys.argv[1]), json.load(open(sys.argv[1] + "/texts.json"))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kilobytes()
 ENCODERS[sys.argv[2]](tokenizer)(texts)
-print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(1024 * (peak_kilobytes() - before))
 """
 
 

@@ -3,7 +3,8 @@
 Made-up documents of 100 kB, of words drawn as in a language (Zipf), are written as JSON lines while they are read; a
 last one is as large as a tenth of all. `firsthand prepare --tokenizer` does the work in a process of its own: "peak" is
 its memory, "workers" that of its largest worker. Beside it `tokenizers` encodes the same lines in batches of 1,000
-documents on all cores, which neither cleans nor writes; without it a row says so. The ids must be as many.
+documents on all cores, which neither cleans nor writes, up to 100 MB; without it a row says so. The ids must be as
+many.
 FIRSTHAND_BULK_MB=10,100,1000 says how much text; sizes that would fill a third of the free disk are left out.
 """
 
@@ -25,9 +26,12 @@ from firsthand.tokens import TOKENIZERS
 
 MEGABYTES = tuple(int(size) for size in os.environ.get("FIRSTHAND_BULK_MB", "10,100,1000").split(","))
 WORDS, DOCUMENT, VOCABULARY = 50_000, 100_000, 8192
+PEER_MEGABYTES = 100
+"""Its rate does not change with the size, and a gigabyte takes it six minutes."""
 
 OURS = """
 import json, resource, sys
+from benchmarks.process import peak_kilobytes
 from firsthand.cli import main
 
 folder, workers = sys.argv[1:]
@@ -35,11 +39,12 @@ options = ["--tokenizer", folder, "--validation", "0", "--clean", "none", "--ove
 try:
     main(["prepare", f"{folder}/text.jsonl", "--out", f"{folder}/tokens", "--workers", workers, *options])
 finally:
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    peaks = [peak_kilobytes(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]
     print(json.dumps(peaks), file=sys.stderr)
 """
 THEIRS = """
-import itertools, json, resource, sys
+import itertools, json, sys
+from benchmarks.process import peak_kilobytes
 from tokenizers import Tokenizer
 
 tokenizer = Tokenizer.from_file(f"{sys.argv[1]}/tokenizer.json")
@@ -48,7 +53,7 @@ tokens = 0
 with open(f"{sys.argv[1]}/text.jsonl", encoding="utf-8") as lines:
     while batch := [json.loads(line)["text"] for line in itertools.islice(lines, 1000)]:
         tokens += sum(len(found.ids) + 1 for found in tokenizer.encode_batch(batch))
-print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, tokens]), file=sys.stderr)
+print(json.dumps([peak_kilobytes(), tokens]), file=sys.stderr)
 """
 
 
@@ -67,7 +72,8 @@ def rows(sizes: Sequence[int] = MEGABYTES, workers: Sequence[int] = ()) -> list[
                 found.append(
                     _row(size, f"firsthand, {count} worker(s)", seconds, peak) | {"workers (MB)": of_workers / 1e3}
                 )
-            found.append(_beside(size, folder))
+            if size <= PEER_MEGABYTES:
+                found.append(_beside(size, folder))
     return found
 
 

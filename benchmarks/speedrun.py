@@ -1,6 +1,6 @@
 """Claim: characters of a text to nanoGPT's losses in seconds, from the start of the process to its end.
 
-Both recipes of docs/speedrun.md, five seeds each, everything included: imports, reading the text, training, the loss
+The recipes of docs/speedrun.md, five seeds each, everything included: imports, reading the text, training, the loss
 over the whole held-out tenth; "in all" has the sample, the checkpoint and the plots too. Uses the file that
 FIRSTHAND_BENCH_TEXT names (tiny Shakespeare, say), else the plays of the default corpus. With a checkout of nanoGPT,
 its README's command for a CPU stands beside: some of its iterations, from which all 2,000 are extrapolated.
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.peers import Shape, nanogpt, windows
 
-RECIPES = ("speedrun-shakespeare-short", "speedrun-shakespeare")
+RECIPES = tuple(f"speedrun-shakespeare{kind}" for kind in ("-short", "", "-short-open", "-open"))
 SEEDS = range(5)
 ITERATIONS = 2000
 

@@ -32,12 +32,12 @@ def measured(settings: list[str], texts: int = 4, shape: list[str] = SHAPE) -> d
 
 
 def child(texts: int, settings: list[str]) -> dict[str, Any]:
-    import resource
     import time
 
     import torch
 
     from benchmarks.lora import loop_of
+    from benchmarks.process import peak_kilobytes
     from firsthand import config
 
     length = config.load(None, settings).model.context_length or 512
@@ -48,7 +48,7 @@ def child(texts: int, settings: list[str]) -> dict[str, Any]:
     learning = sum(p.numel() for p in steps.gi_frame.f_locals["self"].model.parameters() if p.requires_grad)
     return {
         "learn (millions)": learning / 1e6,
-        "peak GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak GB": peak_kilobytes() / 1e6,
         "seconds a step": time.perf_counter() - begun,
         "threads": torch.get_num_threads(),
     }

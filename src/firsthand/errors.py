@@ -3,7 +3,10 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from traceback import extract_tb
+from traceback import extract_tb, walk_tb
+
+OUTSIDE = "outside_"
+"""How the names of modules begin that were parts' files."""
 
 
 class UserError(ValueError):
@@ -31,6 +34,16 @@ def line_in(error: BaseException, file: str | Path | None) -> str:
     path = Path(file).resolve()
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename).resolve() == path]
     return f"{path.name}:{lines[-1]}" if lines else ""
+
+
+def of_a_part(error: BaseException) -> str:
+    """file.py:12 where the user's part failed, and not code of ours that it called; else empty."""
+    frames = [(frame.f_globals.get("__name__", ""), line) for frame, line in walk_tb(error.__traceback__)]
+    ours = [(name, line) for name, line in frames if name.startswith((OUTSIDE, "firsthand"))]
+    if not ours or not ours[-1][0].startswith(OUTSIDE):
+        return ""
+    name, line = ours[-1]
+    return f"{name.removeprefix(OUTSIDE)}.py:{line}"
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

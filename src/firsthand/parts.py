@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from firsthand.errors import UserError, line_in, suggest
+from firsthand.errors import OUTSIDE, UserError, line_in, suggest
 
 PartSpec: TypeAlias = str | dict[str, Any]
 """A name, or {"part": name, **arguments}."""
@@ -156,7 +156,7 @@ def _from_file(slot: str, name: str) -> Callable[..., Any]:
 @functools.lru_cache
 def _module(path: Path, changed: int) -> ModuleType:
     """The file as a module: run once, so that all layers share one class, and again after it has `changed`."""
-    spec = importlib.util.spec_from_file_location(f"outside_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(OUTSIDE + path.stem, path)
     assert spec is not None, "a .py file always has a spec"
     assert spec.loader is not None, "a .py file always has a loader"
     module = importlib.util.module_from_spec(spec)

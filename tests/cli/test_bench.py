@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -101,3 +102,12 @@ def test_the_corpus_benchmark_runs_on_small_corpora():
     assert (small["corpus (MB)"], large["corpus (MB)"]) == (1, 2)
     assert small["over the first"] == 1
     assert large["tokens/s"] == pytest.approx(small["tokens/s"] * large["over the first"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says it")
+def test_a_process_is_weighed_without_its_parent():
+    large = bytearray(300_000_000)
+    large[::4096] = b"x" * len(large[::4096])  # so that it is really there
+    call = [sys.executable, "-c", "from benchmarks.process import peak_kilobytes; print(peak_kilobytes())"]
+    done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=FOLDER.parent)
+    assert 1_000 < int(done.stdout) < 150_000

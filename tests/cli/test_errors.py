@@ -2,15 +2,17 @@
 
 import errno
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from firsthand import parts
 from firsthand.cli import errors, output
-from firsthand.errors import DamagedError, Stopped, UserError, suggest
+from firsthand.errors import DamagedError, Stopped, UserError, line_in, suggest
 
 
 def _raise(error: BaseException) -> Callable[[], Any]:
@@ -56,6 +58,42 @@ def test_with_json_standard_output_holds_one_value(
     value = json.loads(capsys.readouterr().out)
     assert value["exit_code"] == code
     assert message in value["error"]
+
+
+PART = """
+def wrong(values):
+    return values[7]
+
+
+def asks(helper):
+    return helper(-1)
+"""
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Iterator[Callable[[str], Callable[..., Any]]]:
+    """A part of the user's, from a file."""
+    (tmp_path / "mine.py").write_text(PART)
+    yield lambda name: parts.find("model.norm", {}, f"{tmp_path}/mine.py:{name}")
+    sys.modules.pop("outside_mine", None)
+
+
+def test_what_fails_in_a_part_of_the_users_is_no_bug_of_ours(
+    part: Callable[[str], Callable[..., Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = part("wrong")
+    assert errors.run(lambda: wrong([1]), json=False, debug=False) == 1
+    said = "A part of yours failed at mine.py:3: IndexError: list index out of range."
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_bug_of_ours_beneath_a_part_is_ours_and_the_part_is_named(
+    part: Callable[[str], Callable[..., Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asks = part("asks")
+    assert errors.run(lambda: asks(lambda _: line_in(KeyError(), "\0")), json=False, debug=False) == 70
+    assert "bug of firsthand: " in (said := capsys.readouterr().err)
+    assert "mine.py took part" in said
 
 
 def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:

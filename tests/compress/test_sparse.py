@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from firsthand.compress.prune.magnitude import Magnitude
-from firsthand.compress.saved import apart, description, tensors_of
+from firsthand.compress.saved import apart, contents
 from firsthand.compress.sparse import filled, thinned
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import DamagedError
@@ -100,7 +100,7 @@ def size_of(tensors):
 
 def test_a_pruned_model_is_saved_without_its_zeros_and_opened_with_them():
     model = pruned()
-    tensors, described = tensors_of(model), description(model)
+    tensors, described = contents(model)
     assert described.keys() == {"sparse"}
     weights, quantized = apart(tensors, described, "here")
     assert quantized == {}
@@ -118,7 +118,7 @@ def test_a_pruned_model_is_saved_without_its_zeros_and_opened_with_them():
 def test_zeros_of_rounded_weights_take_a_bit_too(format, share):
     """8 bits a number become 1 + 4, and 4 become 1 + 2; scales stay. Codes around a zero point are not thinned."""
     model = pruned(format)
-    tensors, described = tensors_of(model), description(model)
+    tensors, described = contents(model)
     _, quantized = apart(tensors, described, "here")
     for name, part in model.named_modules():
         if name in quantized:
@@ -134,4 +134,4 @@ def test_a_model_with_nothing_to_tell_has_no_description():
     with torch.no_grad():
         for parameter in model.parameters():  # some maps begin with zeros
             parameter.add_(1.0)
-    assert description(model) is None
+    assert contents(model)[1] is None

@@ -39,7 +39,8 @@ def stream(batch=2, time=9):
 
 
 def place(time=9, start=0):
-    return Place(torch.arange(start, start + time).unsqueeze(0))
+    ids = torch.randint(50, (2, 9), generator=torch.Generator().manual_seed(2))
+    return Place(torch.arange(start, start + time).unsqueeze(0), None, ids[:, start : start + time])
 
 
 def test_shape_state_and_a_scalar_beside(model):

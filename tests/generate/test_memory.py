@@ -22,6 +22,7 @@ CAN_ONLY_GO_ON = {
     "gated_delta": {"preset": "modern", "mixer": "gated_delta"},
     "hybrid": {"preset": "modern", "mixer": ["attention", "retention"]},
     "canon": {"preset": "modern", "block": "canon"},
+    "ngrams": {"preset": "modern", "block": {"part": "ngrams", "rows": 64}},
     "window": {"preset": "modern", "mixer": {"part": "attention", "window": 6}},
     "sinks": {"preset": "modern", "mixer": {"part": "attention", "window": 6, "sink_tokens": 2}},
 }

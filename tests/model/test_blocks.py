@@ -12,7 +12,7 @@ from firsthand.parts import build
 from firsthand.types import Place
 
 SMALL = {"n_layers": 3, "d_model": 32, "n_heads": 2, "context_length": 16}
-PLACE = Place(torch.arange(5).unsqueeze(0))
+PLACE = Place(torch.arange(5).unsqueeze(0), None, torch.arange(10).view(2, 5))
 
 
 class Part(nn.Module):
@@ -39,10 +39,12 @@ def of_block(name, parts, x):
     """The layer's output, and the same by the formula in its docstring."""
     torch.manual_seed(0)
     block = build("block", BLOCKS, name, **parts, d_model=4)
-    if name == "canon":
+    if name in ("canon", "ngrams"):
         nn.init.constant_(block.taps, 0.1 / block.scale)
+    for order, table in enumerate(getattr(block, "tables", []), 2):
+        nn.init.constant_(table, 0.1 * order / block.gain)
     y, state, extra_loss = block(x, PLACE)
-    assert (state, extra_loss) == (None if name == "canon" else "state", 0.5)
+    assert (state, extra_loss) == (None if name in ("canon", "ngrams") else "state", 0.5)
     return y
 
 
@@ -54,13 +56,19 @@ def formulas(parts, x):
     pre = x + 0.3 * m(n1(x))
     post = n1(x + 0.3 * m(x))
     sandwich = x + 0.3 * a1(m(n1(x)))
-    near = nn.functional.pad(n2(pre), (0, 0, 3, 0)).unfold(1, 4, 1).sum(-1)  # this token and three before it
+    shown = x + 0.1 * (2 + 3 + 4)  # a row of each table, whichever it is
+    looked = shown + 0.3 * m(n1(shown))
+
+    def near(y):  # this token and three before it
+        return nn.functional.pad(n2(y), (0, 0, 3, 0)).unfold(1, 4, 1).sum(-1)
+
     return {
         "pre": pre + 0.3 * f(n2(pre)),
         "post": n2(post + 0.3 * f(post)),
         "sandwich": sandwich + 0.3 * a2(f(n2(sandwich))),
         "parallel": x + 0.3 * (m(n1(x)) + f(n1(x))),
-        "canon": pre + 0.3 * f(n2(pre) + 0.1 * near),
+        "canon": pre + 0.3 * f(n2(pre) + 0.1 * near(pre)),
+        "ngrams": looked + 0.3 * f(n2(looked) + 0.1 * near(looked)),
     }
 
 
@@ -133,20 +141,28 @@ def test_unknown_names_and_settings():
         build_model({**SMALL, "residual": {"part": "plain", "scale": 2.0}}, 50)
 
 
-def awake(width=4, **fields):
-    """A model of canon blocks whose taps have learned something."""
+def awake(block="canon", **arguments):
+    """A model of such blocks, whose taps and tables have learned something."""
     torch.manual_seed(1)
-    model = build_model({**SMALL, "initialize": "gpt2", "block": {"part": "canon", "width": width}, **fields}, 10)
-    for block in model.blocks:
-        nn.init.normal_(block.taps, std=0.2)
+    model = build_model({**SMALL, "initialize": "gpt2", "block": {"part": block, **arguments}}, 10)
+    for layer in model.blocks:
+        for learned in (layer.taps, *getattr(layer, "tables", [])):
+            nn.init.normal_(learned, std=0.2)
     return model.eval()
 
 
-@pytest.mark.parametrize("width", [1, 2, 5])
+REMEMBERING = [
+    *({"block": "canon", "width": width} for width in (1, 2, 5)),
+    {"block": "ngrams", "orders": [2], "rows": 7},
+    {"block": "ngrams", "orders": [5, 3], "rows": 50, "layers": [0, 2]},
+]
+
+
+@pytest.mark.parametrize("block", REMEMBERING, ids=str)
 @torch.no_grad()
-def test_canon_remembers_what_its_ffn_saw(width):
+def test_a_layer_remembers_what_it_saw(block):
     """Documents side by side, cut anywhere, give what each gives alone."""
-    model, ids = awake(width), torch.randint(10, (2, 14), generator=torch.Generator().manual_seed(2))
+    model, ids = awake(**block), torch.randint(10, (2, 14), generator=torch.Generator().manual_seed(2))
     document = torch.tensor([[0] * 5 + [1] * 9, [-1] * 3 + [0] * 11])
     index = torch.cat((torch.arange(5), torch.arange(9))).expand(2, -1).clone()
     index[1] = (torch.arange(14) - 3).clamp(min=0)
@@ -170,13 +186,14 @@ def test_canon_counts_its_window_and_its_taps():
     assert canon.taps.numel() == 4 * 32
 
 
-def test_canon_begins_as_the_plain_layer():
+def test_canon_and_ngrams_begin_as_the_plain_layer():
     ids = torch.arange(9).unsqueeze(0)
     models = []
-    for block in ("pre", "canon"):
+    for block in ("pre", "canon", "ngrams"):
         torch.manual_seed(3)
         models.append(build_model({**SMALL, "initialize": "gpt2", "block": block}, 10).eval())
     torch.testing.assert_close(models[0](ids), models[1](ids))
+    torch.testing.assert_close(models[0](ids), models[2](ids))
 
 
 def test_canon_computes_its_convolution_in_the_precision_of_its_input():
@@ -192,3 +209,38 @@ def test_canon_computes_its_convolution_in_the_precision_of_its_input():
 def test_canon_without_an_ffn_is_the_plain_layer():
     model = build_model({**SMALL, "block": "canon", "ffn": ["mlp", "none"]}, 10)
     assert [hasattr(block, "taps") for block in model.blocks] == [True, False, True]
+
+
+def test_ngrams_tell_tokens_by_those_before_them_within_the_document():
+    """A row of a table for each order, the same for the same tokens and nearly always another for others."""
+    block = awake("ngrams", orders=[3], rows=1 << 15, gain=1.0).blocks[0]
+    ids = torch.tensor([[1, 2, 3, 1, 2, 3, 2, 3, 9, 2, 3]])
+    place = Place(torch.arange(11).unsqueeze(0), torch.tensor([[0] * 9 + [1] * 2]), ids)
+    found = block.look_up(place, None)[0][0]
+    assert torch.equal(found[2], found[5])
+    assert not torch.equal(found[2], found[7])  # 3 2 3
+    alone = block.look_up(Place.of(torch.tensor([[2, 3]])), None)[0][0]
+    assert torch.equal(found[9:], alone)
+
+
+def test_ngrams_hash_evenly():
+    block = awake("ngrams", orders=[2], rows=64, gain=1.0).blocks[0]
+    with torch.no_grad():
+        block.tables[0].copy_(torch.arange(64.0)[:, None].expand(-1, 32))
+    pairs = torch.cartesian_prod(torch.arange(65), torch.arange(65))
+    rows = block.look_up(Place.of(pairs), None)[0][:, 1, 0].long().bincount(minlength=64)
+    assert rows.min() > 33  # 66 on the average
+    assert rows.max() < 132
+
+
+def test_ngrams_need_tokens_and_orders():
+    with pytest.raises(UserError, match="looks tokens up, but this Place does not say which"):
+        awake("ngrams").blocks[0](torch.zeros(1, 2, 32), Place(torch.arange(2).unsqueeze(0)))
+    with pytest.raises(UserError, match="at least two tokens"):
+        awake("ngrams", orders=[1, 2])
+
+
+def test_ngrams_count_their_tokens():
+    model, canon = awake("ngrams", orders=[2, 4], rows=8), awake().blocks[0]
+    assert [block.state_size(16) - canon.state_size(16) for block in model.blocks] == [3, 0, 0]
+    assert [len(block.tables) for block in model.blocks] == [2, 0, 0]

@@ -9,7 +9,7 @@ import torch
 
 from firsthand.errors import UserError
 from firsthand.ops import choice
-from firsthand.ops.attention import VERSIONS, attention, causal_mask, choose
+from firsthand.ops.attention import VERSIONS, attention, causal, causal_mask, choose
 from firsthand.ops.attention.mask import segment_starts
 from firsthand.ops.attention.reference import attention as definition
 
@@ -128,6 +128,21 @@ def test_lower_precision_stays_near(version, dtype, length):
     out = attention(*(t.to(dtype) for t in tensors), causal=True, version=version)
     assert out.dtype == dtype
     assert (out.double() - expected).abs().max() < (0.05 if dtype == torch.bfloat16 else 1e-5)
+
+
+@pytest.mark.parametrize("length", [causal.SHORTEST, causal.SHORTEST + 1, 300])
+@pytest.mark.parametrize("kv_heads", [1, 4])
+def test_long_rows_in_blocks_equal_the_definition(length, kv_heads, monkeypatch):
+    calls = []
+    monkeypatch.setattr(causal, "_blocks", lambda length, own=causal._blocks: calls.append(length) or own(length))
+    tensors = [random(2, 4, length, 6), random(2, kv_heads, length, 6, seed=1), random(2, kv_heads, length, 3, seed=2)]
+    found = []
+    for version in ("product", "reference"):
+        given = [tensor.clone().requires_grad_() for tensor in tensors]
+        out = attention(*given, causal=True, scale=0.3, version=version)
+        found.append((out, *torch.autograd.grad(out, given, random(*out.shape, seed=5))))
+    torch.testing.assert_close(*found, atol=1e-11, rtol=0)
+    assert calls == [length, length]
 
 
 WINDOWS = [(1, 0), (3, 0), (32, 0), (63, 1), (100, 0), (100, 5), (200, 2)]

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from firsthand.cli.output import emit
-from firsthand.errors import Stopped, UserError
+from firsthand.errors import OUTSIDE, Stopped, UserError, of_a_part
 
 # typer raises click's exceptions: those of the click beside it, or of the copy that newer versions carry
 _WRONG_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -51,10 +51,12 @@ def _explain(error: Exception) -> tuple[str, int]:
         )
     if isinstance(error, MemoryError) or "not enough memory" in str(error) or "out of memory" in str(error):
         return "Out of memory. Halve data.batch_tokens, or double train.microbatches; then model.d_model.", 1
-    return (
-        f"This is a bug of firsthand: {type(error).__name__}: {error}. Run again with --debug and report it.",
-        70,
-    )
+    said = f"{type(error).__name__}: {error}."
+    if where := of_a_part(error):
+        return f"A part of yours failed at {where}: {said} Put it right; --debug shows the whole way there.", 1
+    files = sorted(f"{name.removeprefix(OUTSIDE)}.py" for name in sys.modules if name.startswith(OUTSIDE))
+    theirs = f" Parts of {', '.join(files)} took part: ask `firsthand check` about them first." if files else ""
+    return f"This is a bug of firsthand: {said}{theirs} Run again with --debug and report it.", 70
 
 
 def _tell(message: str, code: int, json: bool) -> int:

@@ -16,21 +16,20 @@ from firsthand.ops.quantized.affine import Affine
 NARROW = (torch.float16, torch.bfloat16)
 
 
-def tensors_of(model: LanguageModel) -> dict[str, Tensor]:
-    """Everything that a file must hold: weights in full by their names, each as narrow as loses nothing, and what the
-    formats keep of the others, as NAME.codes and so on. Where zeros are many, only their places (sparse.py)."""
-    return thinned(_dense(model), _centres(model))[0]
+def contents(model: LanguageModel) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Everything that a file must hold, and what must be known to read it again (None: nothing beside names).
 
-
-def description(model: LanguageModel) -> dict[str, Any] | None:
-    """What must be known to read `tensors_of` again; None for a model that is like any other."""
+    The tensors are weights in full by their names, each as narrow as loses nothing, and what the formats keep of the
+    others, as NAME.codes and so on. Where zeros are many, only their places (sparse.py).
+    """
+    tensors, sparse = thinned(_dense(model), _centres(model))
     quantized = {name: part.quantized.to_json() for name, part in quantized_parts(model)}
-    sparse = thinned(_dense(model), _centres(model))[1]
-    return {key: tree for key, tree in (("quantized", quantized), ("sparse", sparse)) if tree} or None
+    described = {key: tree for key, tree in (("quantized", quantized), ("sparse", sparse)) if tree}
+    return tensors, described or None
 
 
 def _dense(model: LanguageModel) -> dict[str, Tensor]:
-    """`tensors_of`, zeros included."""
+    """The tensors, zeros included."""
     kept = {f"{name}.{key}": tensor for name, part in quantized_parts(model) for key, tensor in part.named_buffers()}
     return kept | {name: _narrow(parameter.detach()) for name, parameter in model.named_parameters()}
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from firsthand.model import no_extra_loss
 from firsthand.model.block import Block
-from firsthand.model.canon import canon
+from firsthand.model.canon import Canon
+from firsthand.model.ngrams import Ngrams
 from firsthand.model.residuals import Residual
 from firsthand.types import Place, State
 
@@ -95,5 +96,6 @@ BLOCKS: dict[str, Callable[..., nn.Module]] = {
     "post": PostNorm,
     "sandwich": Sandwich,
     "parallel": Parallel,
-    "canon": canon,
+    "canon": Canon,
+    "ngrams": Ngrams,
 }

@@ -125,6 +125,7 @@ def _block(
         ffn_after_norm=norm() if some else None,
         residual=residual,
         d_model=fields["d_model"],
+        layer=number,
     )
     _honoured(residual, block, fields)
     return block

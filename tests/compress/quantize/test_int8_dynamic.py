@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from firsthand.compress.quantize.int8_dynamic import Int8Dynamic
-from firsthand.compress.saved import apart, description, tensors_of
+from firsthand.compress.saved import apart, contents
 from firsthand.model.quantized import Int8Linear, put, quantized_parts
 from firsthand.ops.quantized import Int8Rows, Quantized
 
@@ -38,7 +38,7 @@ def test_every_mixer_computes_so_and_is_opened_again_as_such(mixer):
     Int8Dynamic()(subject, given)
     after = scores(subject.model)
     assert 0 < (after - before).norm() / before.norm() < 0.2
-    weights, quantized = apart(tensors_of(subject.model), description(subject.model), "here")
+    weights, quantized = apart(*contents(subject.model), "here")
     again = subject_of(mixer=mixer).model
     for name, each in quantized.items():
         put(again, name, each)

@@ -6,7 +6,7 @@ From the largest formats on, the step down that costs least for each byte it sav
 from typing import Any
 
 from firsthand.compress import METHODS
-from firsthand.compress.saved import tensors_of
+from firsthand.compress.saved import contents
 from firsthand.experiments.compression.sensitivity import LADDER, Cost
 from firsthand.model.language_model import LanguageModel
 from firsthand.ops.quantized import Quantized
@@ -26,7 +26,7 @@ def rest_bytes(model: LanguageModel, costs: dict[str, Cost], embedding: dict[str
     there = {name: part for name, part in tables.items() if part is not None}
     apart = {f"{name}.weight" for name in (*costs, *there)}
     full = sum(
-        tensor.numel() * tensor.element_size() for name, tensor in tensors_of(model).items() if name not in apart
+        tensor.numel() * tensor.element_size() for name, tensor in contents(model)[0].items() if name not in apart
     )
     names = HEADER * (3 * len(apart) + len(list(model.parameters())))
     return names + full + sum(Quantized.of(part.weight, Affine(**embedding)).bytes for part in there.values())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from firsthand.checkpoint import resolve
 from firsthand.compress import plan
-from firsthand.compress.saved import description, tensors_of
+from firsthand.compress.saved import contents
 from firsthand.compress.subject import Given, Subject
 from firsthand.errors import UserError
 from firsthand.experiments.compression.training import trainer
@@ -132,9 +132,9 @@ def carry_out(workshop: Workshop, subject: Subject, name: str, steps: Sequence[P
 
 def save(subject: Subject, opened: Opened, name: str, out: Path) -> Path:
     """The subject as the only checkpoint of a run in `out`; returns the checkpoint."""
-    tensors = tensors_of(subject.model)
+    tensors, described = contents(subject.model)
     found = Imported(subject.fields, opened.vocab_size, tensors, opened.tokenizer, opened.chat)
-    return save_as_run(found, name, name, out, description(subject.model))
+    return save_as_run(found, name, name, out, described)
 
 
 def _bytes(folder: Path) -> int:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from firsthand.ops.attention import causal
 from firsthand.ops.attention.mask import Mask
 
 KEPT_NUMBERS = 1 << 22
@@ -29,6 +30,11 @@ def attention(
     # the query heads that share a key head stand as one longer row
     group = heads // kv_heads
     rows = query.reshape(batch * kv_heads, group * length, d_head)
+    if _simple(query, keys, mask, bias, softcap, sinks, dropout):
+        grouped = query.reshape(batch * kv_heads, group, length, d_head)
+        flat = (each.reshape(batch * kv_heads, keys, -1) for each in (key, value))
+        out: Tensor = causal.CausalProduct.apply(grouped, *flat, scale)  # type: ignore[no-untyped-call]
+        return out.view(batch, heads, length, -1)
     columns = key.reshape(batch * kv_heads, keys, d_head).transpose(1, 2)
     allowed, added = _allowed_and_added(query, keys, mask, bias)
     if added is not None and added.dim() == 2 and softcap is None:
@@ -47,6 +53,22 @@ def attention(
     weights = weights.reshape(batch * kv_heads, -1, keys)
     out = torch.bmm(weights, value.reshape(batch * kv_heads, keys, -1)).view(batch, heads, length, -1)
     return out if allowed is None else out.masked_fill(~allowed.any(-1, keepdim=True), 0.0)
+
+
+def _simple(
+    query: Tensor,
+    keys: int,
+    mask: Mask,
+    bias: Tensor | None,
+    softcap: float | None,
+    sinks: Tensor | None,
+    dropout: float,
+) -> bool:
+    """Whether order is all that counts, in rows that are worth being cut. Compilers see the plain formula."""
+    if query.device.type != "cpu" or type(query) is not Tensor or torch.compiler.is_compiling():
+        return False
+    plain = bias is None and softcap is None and sinks is None and not dropout
+    return plain and mask.only_causal(query.shape[2], keys) and query.shape[2] >= causal.SHORTEST
 
 
 def _allowed_and_added(
