@@ -1,11 +1,17 @@
-"""Claim: the rule of `ops/attention` takes the fastest version. Forward and backward, in turn, best of several."""
+"""Claim: the rule of `ops/attention` takes the fastest version. Forward and backward, in turn, best of several.
 
+"whole square": the version product as it would be without blocks (`causal.py`), where it has any.
+"""
+
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from firsthand.ops.attention import VERSIONS, attention, banded, choose
+from firsthand.ops.attention import VERSIONS, attention, banded, causal, choose
 from firsthand.ops.attention.mask import Mask
 
 SHAPES = [(64, 4, 16, 32), (64, 4, 64, 32), (24, 3, 128, 64), (16, 4, 256, 64), (8, 4, 512, 64), (2, 4, 1024, 64)]
@@ -14,8 +20,12 @@ WINDOWS = [(8, 4, 512, 64, 64), (2, 4, 2048, 64, 64), (2, 4, 2048, 64, 256), (2,
 """The same, and the window."""
 UNEVEN = [(24, 3, 128, 128), (8, 6, 256, 128), (2, 6, 1024, 128)]
 """The same, with values half as wide as keys."""
+WHOLE = "whole square"
 REPEATS, SECONDS = 5, 3.0
 """At least so many times, and for so long."""
+
+
+COLUMNS = [*(name for name in VERSIONS if name != "reference"), WHOLE]
 
 
 def rows() -> list[dict[str, Any]]:
@@ -30,12 +40,13 @@ def _compare(shape: tuple[int, ...], window: int | None, d_value: int, dtype: to
     query, key, value = (torch.randn(*size, dtype=dtype).requires_grad_() for size in sizes)
     possible = window is not None and banded.can(query, key, Mask(causal=True, window=window), None)
     versions = [name for name in VERSIONS if name != "reference" and (possible or name != "banded")]
+    versions += [WHOLE] * (window is None and shape[2] >= causal.SHORTEST)
     best = dict.fromkeys(versions, float("inf"))
     count, began = 0, time.perf_counter()
     while count <= REPEATS or time.perf_counter() - began < SECONDS:
         for version in versions:
             start = time.perf_counter()
-            out = attention(query, key, value, causal=True, window=window, version=version)
+            out = _way(version)(query, key, value, causal=True, window=window)
             torch.autograd.backward(out.sum())
             if count:
                 best[version] = min(best[version], time.perf_counter() - start)
@@ -46,7 +57,21 @@ def _compare(shape: tuple[int, ...], window: int | None, d_value: int, dtype: to
         "d_value": d_value,
         "window": window or "-",
         "dtype": {torch.float32: "fp32", torch.bfloat16: "bf16"}[dtype],
-        **{f"{name} (ms)": 1000 * best[name] if name in best else "-" for name in VERSIONS if name != "reference"},
+        **{f"{name} (ms)": 1000 * best[name] if name in best else "-" for name in COLUMNS},
         "chosen": chosen,
         "over the best": best[chosen] / min(best.values()),
     }
+
+
+def _way(version: str) -> Callable[..., Tensor]:
+    """Attention in that version, or by products of whole squares."""
+
+    def way(*heads: Tensor, **named: Any) -> Tensor:
+        shortest = causal.SHORTEST
+        causal.SHORTEST = sys.maxsize if version == WHOLE else shortest
+        try:
+            return attention(*heads, **named, version="product" if version == WHOLE else version)
+        finally:
+            causal.SHORTEST = shortest
+
+    return way

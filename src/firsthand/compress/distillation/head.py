@@ -51,7 +51,12 @@ class Lesson:
     def __call__(
         self, logits: Float[Tensor, "rows vocab"], targets: Int[Tensor, " rows"], aim: Aim
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "rows vocab"]]:
-        """The sums of T² · D and of -ln q(target) over the rows, and the gradient of the weighed sum."""
+        """The sums of T² · D and of -ln q(target) over the rows, and the gradient of the weighed sum.
+
+        `logits` are used up: they may have become the gradient.
+        """
+        if aim.ids is not None and self.temperature == 1:
+            return self._in_place(logits, targets.unsqueeze(-1), aim)
         target, weight, own = targets.unsqueeze(-1), self.alpha * self.temperature, 1 - self.alpha  # T² · 1 / T
         plain = torch.log_softmax(logits, -1)
         heated = plain if self.temperature == 1 else torch.log_softmax(logits / self.temperature, -1)
@@ -60,20 +65,28 @@ class Lesson:
             value, gradient = self.divergence(heated, _widened(aim.logs, heated.shape[-1]))
             gradient = gradient.mul_(weight).add_(plain.exp_(), alpha=own)
         else:
-            value, rest, likely = self._of_some(heated, aim)
-            if self.temperature == 1:  # then both parts move the same probabilities
-                gradient = plain.exp_().mul_(weight * rest + own)
-            else:
-                gradient = heated.exp_().mul_(weight * rest).add_(plain.exp_(), alpha=own)
+            value, rest, likely = self._of_some(heated.gather(-1, aim.ids), aim)
+            gradient = heated.exp_().mul_(weight * rest).add_(plain.exp_(), alpha=own)
             gradient.scatter_add_(-1, aim.ids, weight * likely)
         gradient.scatter_add_(-1, target, gradient.new_full((), -own).expand_as(target))
         return self.temperature**2 * value.sum(), nats, gradient
 
-    def _of_some(self, heated: Tensor, aim: Aim) -> tuple[Tensor, Tensor, Tensor]:
-        """The divergence over the likeliest words and all others as one. dD/du of a word among these is its probability
-        times the second thing returned; that of a likely word is the same and the third."""
+    def _in_place(self, logits: Tensor, target: Tensor, aim: Aim) -> tuple[Tensor, Tensor, Tensor]:
+        """The same for stored words at temperature 1: both parts move the same probabilities, in the logits' memory."""
         assert aim.ids is not None
-        chosen = heated.gather(-1, aim.ids)
+        own, largest = 1 - self.alpha, logits.amax(-1, keepdim=True)
+        chosen, wanted = logits.gather(-1, aim.ids), logits.gather(-1, target)
+        total = logits.sub_(largest).exp_().sum(-1, keepdim=True)
+        normal = total.log() + largest
+        value, rest, likely = self._of_some(chosen - normal, aim)
+        gradient = logits.mul_((self.alpha * rest + own) / total).scatter_add_(-1, aim.ids, self.alpha * likely)
+        gradient.scatter_add_(-1, target, gradient.new_full((), -own).expand_as(target))
+        return value.sum(), (normal - wanted).sum(), gradient
+
+    def _of_some(self, chosen: Tensor, aim: Aim) -> tuple[Tensor, Tensor, Tensor]:
+        """The divergence over the likeliest words, of which `chosen` are ln q, and all others as one. dD/du of a word
+        among these is its probability times the second thing returned; that of a likely word is the same and the third.
+        """
         log_q, log_p = (torch.cat((logs, _left(logs)), -1) for logs in (chosen, aim.logs))
         value, bucket = self.divergence(log_q, log_p)
         rest = bucket[:, -1:] / log_q[:, -1:].exp()
@@ -114,15 +127,17 @@ class TaughtHead(torch.autograd.Function):
         soft, nats = (torch.zeros((), dtype=exact, device=x.device) for _ in range(2))
         rows = min(len(x), max(FEWEST_ROWS, CHUNK_NUMBERS // len(weight)))
         products = x.new_empty(rows, len(weight))  # the same memory for all chunks, as in ops/cross_entropy/chunked.py
+        memory = products if exact == x.dtype else torch.empty_like(products, dtype=exact)
         for start in range(0, len(x), max(1, rows)):
             here = slice(start, min(start + rows, len(x)))
             product = torch.mm(x[here], weight.t(), out=products[: here.stop - start])
-            logits = product.to(exact)
-            logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
-            more_soft, more_nats, grad = lesson(logits, targets[here], aims(here))
+            logits = memory[: here.stop - start].copy_(product)
+            squeezed = None if softcap is None else logits.div_(softcap).tanh_().clone()
+            more_soft, more_nats, grad = lesson(
+                logits if softcap is None else logits.mul_(softcap), targets[here], aims(here)
+            )
             soft, nats = soft + more_soft, nats + more_nats
-            grad = grad if softcap is None else grad * (1 - (logits / softcap) ** 2)
-            product.copy_(grad)
+            product.copy_(grad if squeezed is None else torch.ops.aten.tanh_backward(grad, squeezed))
             torch.mm(product, weight, out=x_grad[here])
             if weight_grad is None:
                 continue
