@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SHORTEST, BLOCK, MOST = 128, 64, 4
+SHORTEST, BLOCK, MOST = 256, 64, 4
 """From so many tokens on it pays to cut rows into blocks of queries, of so many at least, into so many at most."""
 
 
