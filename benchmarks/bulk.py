@@ -1,7 +1,7 @@
-"""Claim: text becomes token shards on all cores, and memory stays flat as the corpus grows.
+"""Claim: text becomes token shards on all cores, and memory does not grow with the corpus.
 
 Made-up documents of 100 kB, of words drawn as in a language (Zipf), are written as JSON lines while they are read; a
-last one is as large as a tenth of all. `firsthand prepare --tokenizer` does the work in a process of its own: "peak" is
+last one has a megabyte. `firsthand prepare --tokenizer` does the work in a process of its own: "peak" is
 its memory, "workers" that of its largest worker. Beside it `tokenizers` encodes the same lines in batches of 1,000
 documents on all cores, which neither cleans nor writes, up to 100 MB; without it a row says so. The ids must be as
 many.
@@ -25,7 +25,7 @@ from firsthand.data.shards import Tokens
 from firsthand.tokens import TOKENIZERS
 
 MEGABYTES = tuple(int(size) for size in os.environ.get("FIRSTHAND_BULK_MB", "10,100,1000").split(","))
-WORDS, DOCUMENT, VOCABULARY = 50_000, 100_000, 8192
+WORDS, DOCUMENT, LAST, VOCABULARY = 50_000, 100_000, 1_000_000, 8192
 PEER_MEGABYTES = 100
 """Its rate does not change with the size, and a gigabyte takes it six minutes."""
 
@@ -114,7 +114,7 @@ def _texts(megabytes: int, seed: int) -> Iterator[str]:
         chosen = np.minimum(random.zipf(1.3, size // 4) - 1, WORDS - 1)
         return " ".join([words[number] for number in chosen])[:size] + "\n"
 
-    while left > megabytes * 100_000:
+    while left > LAST:
         yield text(DOCUMENT)
         left -= DOCUMENT + 1
     yield "".join(text(DOCUMENT) for _ in range(left // DOCUMENT))

@@ -102,7 +102,7 @@ class Distill:
         with listening(model, *self._layers(0)) as own:
             x, _, extra_loss = model.trunk(model.embed(batch.inputs, batch.place), batch.place)
         aims, other = self._asked(model, batch, counted)
-        rows = x.flatten(0, 1) if bool(counted.all()) else x[counted]  # picking is dear on the way back
+        rows = x.flatten(0, 1) if bool(counted.all()) else x[counted]  # a view, where all count
         head = _head(model, rows)
         value, soft, nats = TaughtHead.apply(*head, batch.targets[counted], aims, self.lesson, model.softcap)  # type: ignore[no-untyped-call]
         metrics = {"nats": nats.detach(), "soft": soft.detach()}
