@@ -60,7 +60,7 @@ def show(
 
 
 def _record(one: "Shown", template: "ChatTemplate") -> dict[str, Any]:
-    tokens = [template.tokenizer.decode([id]) for id in one.encoded.ids]
+    tokens = [template.tokenizer.decode_bytes([id]).decode(errors="replace") for id in one.encoded.ids]
     return {
         "where": one.row.where,
         "layout": one.row.layout,
@@ -99,7 +99,8 @@ def _masked(one: "Shown", template: "ChatTemplate", colours: bool) -> "Text":
     pairs = zip(one.encoded.ids, one.encoded.learn, strict=True)
     text = Text()
     for (learnt, is_mark), group in groupby(pairs, lambda pair: (pair[1], pair[0] in special)):
-        part = printable(template.tokenizer.decode([id for id, _ in group]))
+        said = template.tokenizer.decode_bytes([id for id, _ in group])
+        part = printable(said.decode(errors="replace"))
         if not colours:
             part = f"«{part}»" if learnt else part
         text.append(part, style=(LEARNT if learnt else READ) if not is_mark else f"{MARK} green" if learnt else MARK)

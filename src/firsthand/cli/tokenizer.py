@@ -92,13 +92,13 @@ def encode(
 
     found = opened(tokenizer)
     text = sys.stdin.buffer.read().decode(errors="surrogateescape") if text == "-" else text
-    raw = to_bytes(text)
+    raw = to_bytes(found.before(text) + text)
     ids = found.encode(text)
     if json:
-        tokens = [found.decode([id]) for id in ids]
+        tokens = [found.decode_bytes([id]).decode(errors="replace") for id in ids]
         emit({"kind": found.kind, "ids": ids, "tokens": tokens, "round_trip": found.decode_bytes(ids) == raw})
         return
-    size = len(raw)
+    size = len(to_bytes(text))
     console().print(_coloured(found, ids, numbers=True))
     console().print(f"\n{len(ids):,} tokens for {size:,} bytes: {size / max(len(ids), 1):.2f} bytes per token")
 

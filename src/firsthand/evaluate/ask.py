@@ -14,7 +14,7 @@ from firsthand.evaluate.task import Item, Loaded
 from firsthand.evaluate.write import Written, write
 from firsthand.generate.text import begun
 from firsthand.model.language_model import LanguageModel
-from firsthand.tokens import Tokenizer
+from firsthand.tokens import Tokenizer, encode_on
 from firsthand.tokens.chat import ChatTemplate
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ def _chat_pairs(loaded: Loaded, asked: Asked) -> Iterator[Pair]:
     assert asked.chat is not None, "asked only with a template"
     for item in loaded.items:
         prompt = asked.chat.encode(loaded.messages(item), answer=True).ids
-        yield from ((prompt, asked.tokenizer.encode(choice)) for choice in item.choices)
+        yield from ((prompt, encode_on(asked.tokenizer, choice)) for choice in item.choices)
 
 
 def _choice(item: Item, prompt: str, found: list[Likelihood]) -> Sample:

@@ -17,7 +17,7 @@ from firsthand.evaluate.write import write
 from firsthand.generate.packed import pack
 from firsthand.generate.text import begun
 from firsthand.model.language_model import LanguageModel
-from firsthand.tokens import Tokenizer
+from firsthand.tokens import Tokenizer, encode_on
 from firsthand.tokens.chat import ChatTemplate
 from firsthand.types import Message
 
@@ -51,7 +51,7 @@ class Adapter:
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """ln p of each continuation after its context, and whether it is what greedy decoding writes."""
         if self._rendered:
-            pairs = [(self._ids(context), self.tokens.encode(text)) for context, text in _arguments(requests)]
+            pairs = [(self._ids(context), encode_on(self.tokens, text)) for context, text in _arguments(requests)]
         else:
             pairs = encode_pairs(self.tokens, list(_arguments(requests)))
         found = log_likelihoods(self.model, pairs, self.precision, self.done)

@@ -13,7 +13,7 @@ from firsthand.evaluate.likelihood import token_scores
 from firsthand.evaluate.perplexity import Score
 from firsthand.generate.decode import evaluating
 from firsthand.model.language_model import LanguageModel
-from firsthand.tokens import Tokenizer
+from firsthand.tokens import TableTokenizer, Tokenizer
 from firsthand.tokens.fast import encode_all
 from firsthand.train.precision import compute_in
 from firsthand.types import Document, Place
@@ -87,11 +87,13 @@ def _sizes(
 ) -> list[NDArray[np.float64]]:
     """The UTF-8 bytes that each id stands for. Where ids do not keep every byte, the text's bytes are spread evenly."""
     different = np.unique(np.concatenate(ids))
+    before = tokenizer.before if isinstance(tokenizer, TableTokenizer) else lambda text: ""
     table = np.array([len(tokenizer.decode_bytes([int(id)])) for id in different], dtype=np.float64)
     sizes = []
     for document, own in zip(documents, ids, strict=True):
         there = len(document.text.encode("utf-8", "surrogatepass"))
         size = table[np.searchsorted(different, own)]
+        size[:1] -= len(before(document.text))
         sizes.append(size if size.sum() == there else np.full(len(own), there / max(1, len(own))))
     return sizes
 

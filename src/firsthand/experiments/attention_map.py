@@ -41,7 +41,9 @@ def attention_maps(model: LanguageModel, tokenizer: Tokenizer, text: str) -> tup
     finally:
         for hook in hooks:
             hook.remove()
-    return [tokenizer.decode([id]) for id in ids], torch.stack(maps).float().cpu().numpy()
+    return [tokenizer.decode_bytes([id]).decode(errors="replace") for id in ids], torch.stack(
+        maps
+    ).float().cpu().numpy()
 
 
 def _weights(mixer: CausalSelfAttention, x: torch.Tensor, place: Place, state: Any = None) -> torch.Tensor:

@@ -10,10 +10,11 @@ from firsthand.tokens.base import END_OF_TEXT, Ids, TableTokenizer, fingerprint
 from firsthand.tokens.bpe import BPETokenizer
 from firsthand.tokens.byte import ByteTokenizer
 from firsthand.tokens.char import CharTokenizer
+from firsthand.tokens.sentencepiece import SentencePieceTokenizer
 from firsthand.tokens.word import WordTokenizer
 from firsthand.tokens.wordpiece import WordPieceTokenizer
 
-__all__ = ["END_OF_TEXT", "TOKENIZERS", "TableTokenizer", "Tokenizer", "fingerprint", "load", "of_json"]
+__all__ = ["END_OF_TEXT", "TOKENIZERS", "TableTokenizer", "Tokenizer", "encode_on", "fingerprint", "load", "of_json"]
 
 
 @runtime_checkable
@@ -52,13 +53,19 @@ def load(folder: str | Path) -> TableTokenizer:
     return of_json(file.read(Path(folder)))
 
 
+def encode_on(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of text that goes on behind other tokens; what only SentencePiece tells from a text of its own."""
+    return (tokenizer.encode_on if isinstance(tokenizer, TableTokenizer) else tokenizer.encode)(text)
+
+
 def of_json(tree: Mapping[str, Any]) -> TableTokenizer:
     """The same from the file's tree."""
-    for kind in TOKENIZERS.values():
+    kinds: list[type[TableTokenizer]] = [*TOKENIZERS.values(), SentencePieceTokenizer]
+    for kind in kinds:
         if kind.fits(tree):
             return kind.from_json(tree)
     raise UserError(
         f"This tokenizer.json holds a {str(tree['model'].get('type'))[:40]} tokenizer that cuts text in a way not "
         f"known here, and patterns from files are never run. Known are {', '.join(TOKENIZERS)} as firsthand writes "
-        f"them, and byte-level BPE as GPT-2, SmolLM, Llama 3 and Qwen have it."
+        f"them, byte-level BPE as GPT-2, SmolLM, Llama 3 and Qwen have it, and SentencePiece's BPE as Llama 2 does."
     )

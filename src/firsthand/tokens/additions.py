@@ -40,18 +40,24 @@ def _sorted_marks(found: Any) -> str:
 
 def additions(nfc: bool, begin: tuple[str, int] | None) -> dict[str, Any]:
     """The fields of tokenizer.json that say so. `begin`: the name and id of the token that begins each text."""
-    fields: dict[str, Any] = {"normalizer": dict(_NFC) if nfc else None}
-    if begin is not None:
-        name, id = begin
-        first = {"SpecialToken": {"id": name, "type_id": 0}}
-        text = {"Sequence": {"id": "A", "type_id": 0}}
-        fields["post_processor"] = {
+    return {"normalizer": dict(_NFC) if nfc else None} | begin_field(begin)
+
+
+def begin_field(begin: tuple[str, int] | None) -> dict[str, Any]:
+    """The field of the token that begins each text."""
+    if begin is None:
+        return {}
+    name, id = begin
+    first = {"SpecialToken": {"id": name, "type_id": 0}}
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    return {
+        "post_processor": {
             "type": "TemplateProcessing",
             "single": [first, text],
             "pair": [first, text, {"Sequence": {"id": "B", "type_id": 1}}],
             "special_tokens": {name: {"id": name, "ids": [id], "tokens": [name]}},
         }
-    return fields
+    }
 
 
 def read_additions(content: Mapping[str, Any]) -> tuple[bool, str | None]:
@@ -62,10 +68,12 @@ def read_additions(content: Mapping[str, Any]) -> tuple[bool, str | None]:
             "This tokenizer has a normalizer that is not Unicode's form C, which would change the ids and is not "
             "supported here."
         )
-    return normalizer == _NFC, _begin(content.get("post_processor"))
+    return normalizer == _NFC, read_begin(content)
 
 
-def _begin(post: Any) -> str | None:
+def read_begin(content: Mapping[str, Any]) -> str | None:
+    """The name of the token that begins each text. UserError if more is added than that."""
+    post = content.get("post_processor")
     steps = post.get("processors") if isinstance(post, dict) and post.get("type") == "Sequence" else [post]
     begin: str | None = None
     for step in steps if isinstance(steps, list) else [steps]:

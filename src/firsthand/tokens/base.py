@@ -71,6 +71,8 @@ class TableTokenizer(ABC):
     """The ways to cut that this kind knows."""
     unknown: int = -1
     """The id that stands for what this kind cannot encode; -1 where there is none, because all can be."""
+    fresh_after_marks: bool = True
+    """Whether text behind a special token is encoded like a text of its own."""
 
     def __init__(
         self,
@@ -119,6 +121,14 @@ class TableTokenizer(ABC):
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`: never a special one, even where the text spells its name."""
+        return self.encode_on(self.before(text) + text)
+
+    def before(self, text: str) -> str:
+        """What is put before `text` where it begins: nothing, but for SentencePiece's space."""
+        return ""
+
+    def encode_on(self, text: str) -> list[int]:
+        """The ids of text that goes on behind other tokens: nothing is put before it."""
         return [id for piece in self.split.pieces(self.prepare(text)) for id in self.encode_piece(piece)]
 
     @abstractmethod

@@ -7,13 +7,13 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from firsthand.errors import UserError
-from firsthand.tokens import Tokenizer
+from firsthand.tokens import Tokenizer, encode_on
 from firsthand.types import Message
 
 if TYPE_CHECKING:
@@ -139,20 +139,25 @@ class ChatTemplate:
         learn: list[bool] = []
         for kind, run in groupby(self.segments(messages, answer), type):
             some = list(run)
-            new, learnt = _controls(some) if kind is Control else self._encode_text(some)
+            new, learnt = _controls(some) if kind is Control else self._encode_text(some, fresh=not ids)
             ids += new
             learn += learnt
         return Encoded(ids, learn)
 
-    def _encode_text(self, texts: Sequence[Any]) -> tuple[list[int], list[bool]]:
-        """The ids of texts as one string. What is learnt stands at its end; a token on the border is learnt too."""
+    def _encode_text(self, texts: Sequence[Any], fresh: bool) -> tuple[list[int], list[bool]]:
+        """The ids of texts as one string. What is learnt stands at its end; a token on the border is learnt too.
+
+        `fresh`: the conversation begins here, and not behind a mark.
+        """
+        fresh = fresh or getattr(self.tokenizer, "fresh_after_marks", True)
+        encode = self.tokenizer.encode if fresh else partial(encode_on, self.tokenizer)
         before = "".join(text.text for text in texts if not text.learn)
         whole = "".join(text.text for text in texts)
-        ids = self.tokenizer.encode(whole)
+        ids = encode(whole)
         if before == whole:
             return ids, [False] * len(ids)
         same = 0
-        for one, other in zip(ids, self.tokenizer.encode(before), strict=False):
+        for one, other in zip(ids, encode(before), strict=False):
             if one != other:
                 break
             same += 1

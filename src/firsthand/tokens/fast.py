@@ -14,7 +14,6 @@ import numpy as np
 
 from firsthand.text.pool import ordered_map
 from firsthand.tokens import TableTokenizer, Tokenizer, of_json
-from firsthand.tokens.split import Split
 
 REMEMBERED = 1 << 19
 """Chunks in a memo; beyond that it starts anew. 25 MB of Python sources have 480,000 different ones."""
@@ -61,6 +60,10 @@ class Engine:
 
     def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
         """The ids of each text."""
+        return self.encode_on(self._tokenizer.before(text) + text for text in texts)
+
+    def encode_on(self, texts: Iterable[str]) -> list[np.ndarray]:
+        """The ids of each part of a text, with nothing put before it."""
         look_up = self._chunks.__getitem__
         encoded: list[bytearray] = []
         waiting: list[tuple[bytearray, list[bytearray]]] = []
@@ -122,7 +125,7 @@ def encode_parts(
         return
     work = functools.partial(_encode, json.dumps(tokenizer.to_json()))
     try:
-        done = ordered_map(work, _batches(_parts(tokenizer.split, texts)), workers)
+        done = ordered_map(work, _batches(_parts(tokenizer, texts)), workers)
         numbered = ((number, ids) for numbers, arrays in done for number, ids in zip(numbers, arrays, strict=True))
         for _, same in groupby(numbered, itemgetter(0)):
             yield (ids for _, ids in same)
@@ -130,10 +133,11 @@ def encode_parts(
         _engine.cache_clear()
 
 
-def _parts(split: Split, texts: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Each text with its number, the long ones in several parts."""
+def _parts(tokenizer: TableTokenizer, texts: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Each text, with what is put before it, and its number; the long ones in several parts."""
     for number, text in enumerate(texts):
-        for part in split.parts(text) if len(text) > BATCH else (text,):
+        text = tokenizer.before(text) + text
+        for part in tokenizer.split.parts(text) if len(text) > BATCH else (text,):
             yield number, part
 
 
@@ -153,7 +157,7 @@ def _batches(parts: Iterable[tuple[int, str]]) -> Iterator[tuple[list[int], list
 
 def _encode(definition: str, batch: tuple[list[int], list[str]]) -> tuple[list[int], list[np.ndarray]]:
     numbers, texts = batch
-    return numbers, _engine(definition).encode(texts)
+    return numbers, _engine(definition).encode_on(texts)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,11 +1,14 @@
-"""Byte-level BPE from parts, as GGUF files hold them: the same tokenizer that a tokenizer.json would give."""
+"""Tokenizers from parts, as GGUF files hold them: the same that a tokenizer.json would give."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 from firsthand.errors import DamagedError, UserError, suggest
 from firsthand.tokens import file
 from firsthand.tokens.bpe import BPETokenizer
+from firsthand.tokens.lead import Lead
 from firsthand.tokens.ranks import read_merges
+from firsthand.tokens.sentencepiece import BYTE, SentencePieceTokenizer, scored
 from firsthand.tokens.splits import CL100K, GPT2, QWEN2, SMOLLM
 
 SPLITS = {
@@ -28,7 +31,7 @@ SPLITS = {
 }
 """How llama.cpp calls the ways to cut text (`tokenizer.ggml.pre`) that are known here."""
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, OF_BYTE = 1, 2, 3, 4, 5, 6
 """The types of tokens in GGUF files (`tokenizer.ggml.token_type`)."""
 
 
@@ -50,12 +53,8 @@ def bpe_from_parts(
     """
     if split not in SPLITS:
         raise UserError(f"The tokenizer cuts text by {split[:40]!r}, which is not known here. {suggest(split, SPLITS)}")
-    if len(tokens) > file.LARGEST_VOCABULARY or len(merges) > file.LARGEST_VOCABULARY:
-        raise UserError(f"This tokenizer has more than {file.LARGEST_VOCABULARY} tokens, the most that is read.")
-    kinds = list(types) or [NORMAL] * len(tokens)
-    if len(kinds) != len(tokens) or any(not 0 <= id < len(tokens) for id in (begin, end) if id is not None):
-        raise DamagedError("This tokenizer is damaged: its tokens have other numbers than their types, or its marks.")
-    ids, special, added = _sorted(tokens, kinds)
+    _check_size(tokens, merges)
+    ids, special, added = _sorted(tokens, types, begin, end)
     pairs = [merge.split(" ") for merge in merges]
     if any(len(pair) != 2 for pair in pairs):
         raise DamagedError("This tokenizer is damaged: a merge is not two tokens.")
@@ -75,8 +74,50 @@ def bpe_from_parts(
     )
 
 
-def _sorted(tokens: Sequence[str], kinds: Sequence[int]) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+def sentencepiece_from_parts(
+    tokens: Sequence[str],
+    scores: Sequence[float],
+    types: Sequence[int] = (),
+    *,
+    lead: bool = True,
+    begin: int | None = None,
+    end: int | None = None,
+) -> SentencePieceTokenizer:
+    """A tokenizer of SentencePiece from `tokens` by id and their `scores`, which say what is merged first.
+
+    `lead`: a text begins with a space. The others as for `bpe_from_parts`, and so are the errors.
+    """
+    _check_size(tokens)
+    if len(scores) != len(tokens) or not all(map(isfinite, scores)):
+        raise DamagedError("This tokenizer is damaged: its tokens have other numbers than their scores.")
+    ids, special, added = _sorted(tokens, types, begin, end)
+    names = [""] * len(tokens)
+    for token, id in ids.items():
+        names[id] = token
+    return SentencePieceTokenizer(
+        names,
+        scored(scores, {name: id for name, id in ids.items() if not BYTE.fullmatch(name)}),
+        special,
+        Lead.EACH if lead else Lead.NEVER,
+        added_tokens=added,
+        unknown=next((id for id, kind in enumerate(types) if kind == UNKNOWN), -1),
+        begin=begin,
+        end=end,
+    )
+
+
+def _check_size(*lists: Sequence[str]) -> None:
+    if max(map(len, lists)) > file.LARGEST_VOCABULARY:
+        raise UserError(f"This tokenizer has more than {file.LARGEST_VOCABULARY} tokens, the most that is read.")
+
+
+def _sorted(
+    tokens: Sequence[str], types: Sequence[int], begin: int | None, end: int | None
+) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
     """The ordinary tokens, the special and those defined by users, with their ids."""
+    kinds = list(types) or [NORMAL] * len(tokens)
+    if len(kinds) != len(tokens) or any(not 0 <= id < len(tokens) for id in (begin, end) if id is not None):
+        raise DamagedError("This tokenizer is damaged: its tokens have other numbers than their types, or its marks.")
     ids: dict[str, int] = {}
     special: dict[str, int] = {}
     added: dict[str, int] = {}

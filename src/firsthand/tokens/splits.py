@@ -47,6 +47,12 @@ WORDPIECE = Split("wordpiece", r"[\p{L}\p{M}\p{N}_]{1,64}|\s{1,64}|[^\s\p{L}\p{M
 CHARACTERS = Split("characters", r"[\s\S]", r"[\s\S]")
 WHOLE = Split("whole", r"[\s\S]+", r"[\s\S]{1,65536}", byte_level=True, built_in=False)
 
+_SPACED = r"[ \u2581]+[^ \u2581\n]*|[^ \u2581\n]+|\n+"
+SPACES = Split("spaces", _SPACED, _SPACED)
+"""A word with the spaces before it, or line ends: for SentencePiece, to whose tokenizers \u2581 is a space."""
+SENTENCES = Split("sentences", r"[\s\S]+", r"[\s\S]+")
+"""No cut at all."""
+
 
 def split_of(tree: object, known: Iterable[Split]) -> Split | None:
     """Which of the `known` splits `tree`, a file's pre_tokenizer, is; None if it is another."""

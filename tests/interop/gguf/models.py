@@ -8,6 +8,8 @@ from firsthand.interop import Imported
 from firsthand.model.make import build_model
 from firsthand.model.presets import resolve
 from firsthand.tokens import BPETokenizer
+from firsthand.tokens.foreign import CONTROL, NORMAL, OF_BYTE, UNKNOWN, sentencepiece_from_parts
+from firsthand.tokens.lead import SPACE
 
 SIZES = {"n_layers": 2, "d_model": 64, "n_heads": 4, "n_kv_heads": 2, "d_head": 16, "d_ff": 96, "context_length": 128}
 ROPE = {"part": "rope", "theta": 1e4, "layout": "half"}
@@ -37,10 +39,22 @@ def tokenizer(split="gpt2"):
     return BPETokenizer.train([TEXT], vocab_size=312, special_tokens=names, split=split)
 
 
-def model_of(name, rows=None):
+def sentencepiece():
+    """Of the same text, with the merges that a byte-level BPE of it has."""
+    learnt = tokenizer()
+    names = {id: token.decode(errors="replace").replace(" ", SPACE) for id, token in enumerate(learnt.tokens)}
+    made = list(dict.fromkeys(names[id] for id in learnt.merges.values()))
+    letters = sorted({SPACE, *"".join(made)})
+    marks = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
+    tokens = [*marks, *(f"<0x{byte:02X}>" for byte in range(256)), *made, *letters]
+    types = [UNKNOWN, *[CONTROL] * 4, *[OF_BYTE] * 256, *[NORMAL] * (len(made) + len(letters))]
+    return sentencepiece_from_parts(tokens, [-float(i) for i in range(len(tokens))], types, begin=1, end=2)
+
+
+def model_of(name, rows=None, letters=None):
     """One of MODELS with random weights, large enough for the answers to be far apart, and the model itself."""
     torch.manual_seed(7)
-    letters = tokenizer()
+    letters = letters or tokenizer()
     model = build_model(MODELS[name], rows or letters.vocab_size).eval()
     for key, parameter in model.named_parameters():
         wide = parameter.ndim > 1

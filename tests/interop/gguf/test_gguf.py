@@ -13,7 +13,9 @@ from firsthand.interop.channels import halves, neighbours
 from firsthand.interop.gguf import read, write
 from firsthand.interop.gguf.header import TYPES, Stored, read_header
 from firsthand.interop.gguf.read import unpacked
+from firsthand.tokens import of_json
 from firsthand.tokens.chat import CHATML, ChatTemplate
+from firsthand.tokens.lead import Lead
 from firsthand.types import Message
 
 from . import models
@@ -98,6 +100,29 @@ def test_rows_without_a_token_are_padding(tmp_path):
     assert len(tokens) == 384
     assert tokens[-1] == "[PAD383]"
     assert read(tmp_path / "model.gguf").vocab_size == 384
+
+
+@pytest.mark.parametrize("lead", Lead)
+def test_a_tokenizer_of_sentencepiece_travels(lead, tmp_path, capsys):
+    letters = models.sentencepiece()
+    letters = of_json(letters.to_json() | lead.to_json()).extended(["<|end|>"])
+    imported, _ = models.model_of("llama", rows=letters.vocab_size + 3, letters=letters)
+    write(imported, tmp_path / "model.gguf", "fp32")
+    found = read(tmp_path / "model.gguf").tokenizer
+    assert ("puts a space" in capsys.readouterr().err) is (lead in (Lead.MISSING, Lead.FIRST))
+    for text in (models.TEXT, "to be\n\n世  or", "x"):
+        assert found.encode(text) == letters.encode(text)
+        assert found.decode(found.encode(text)) == text
+    assert found.merges == letters.merges
+    assert found.special_tokens == letters.special_tokens
+    assert (found.begin, found.unknown, found.end_of_text) == (1, 0, 2)
+
+
+def test_a_tokenizer_of_sentencepiece_needs_scores(tmp_path):
+    write(models.model_of("llama", letters=models.sentencepiece())[0], tmp_path / "model.gguf", "fp32")
+    rewritten(tmp_path / "model.gguf", tmp_path / "less.gguf", drop=["tokenizer.ggml.scores"])
+    with pytest.raises(DamagedError, match="scores"):
+        read(tmp_path / "less.gguf")
 
 
 INEXPRESSIBLE = {
@@ -192,9 +217,9 @@ REFUSED = {
     ),
     "layers that differ": ({"keys": {"llama.feed_forward_length": [96, 80]}}, UserError, "feed_forward_length"),
     "size as text": ({"keys": {"llama.embedding_length": "64"}}, UserError, "embedding_length is '64'"),
-    "tokenizer": ({"keys": {"tokenizer.ggml.model": "llama"}}, UserError, "of the kind 'llama'"),
+    "tokenizer": ({"keys": {"tokenizer.ggml.model": "t5"}}, UserError, "of the kind 't5'"),
     "split": ({"keys": {"tokenizer.ggml.pre": "viking"}}, UserError, "'viking'"),
-    "no merges": ({"drop": ["tokenizer.ggml.merges"]}, DamagedError, "lacks its tokens"),
+    "no merges": ({"drop": ["tokenizer.ggml.merges"]}, DamagedError, "lacks its merges"),
 }
 
 

@@ -11,10 +11,12 @@ from firsthand.generate.text import complete
 from firsthand.interop import EXPORTS
 from firsthand.model.make import build_model
 from firsthand.opened import load, open_model
-from firsthand.tokens import TOKENIZERS
+from firsthand.tokens import TOKENIZERS, of_json
 from firsthand.tokens.chat import CHATML, ChatTemplate
+from firsthand.tokens.lead import Lead
 from firsthand.types import Message
 
+from ..gguf.models import sentencepiece
 from ..tiny import folder, tiny
 
 MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -115,6 +117,25 @@ def test_their_tokenizer_and_template_give_our_ids(tmp_path):
         for answer in (False, True):
             expected = theirs.apply_chat_template(dicts, add_generation_prompt=answer, return_dict=False)
             assert template.encode(messages, answer).ids == expected
+
+
+@pytest.mark.parametrize("lead", Lead)
+def test_a_tokenizer_of_sentencepiece_and_its_conversations_leave_too(tmp_path, lead):
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    letters = sentencepiece()
+    letters = of_json(letters.to_json() | lead.to_json())
+    template = (
+        "{{ bos_token }}{% for message in messages %}"
+        "{{ '<|' + message['role'] + '|> ' + message['content'] + eos_token }}{% endfor %}"
+    )
+    chat = ChatTemplate(template, letters)
+    path = folder(tmp_path / "out", vocab_size=letters.vocab_size, tokenizer=letters, chat=chat)
+    theirs, ours = transformers.AutoTokenizer.from_pretrained(path), interop.read(path)
+    for text in ("to be or not", " to be\n\n 世", "x"):
+        assert theirs(text)["input_ids"] == [1, *ours.tokenizer.encode(text)]
+    messages = [Message("user", " to be?"), Message("assistant", "not to be")]
+    dicts = [{"role": message.role, "content": message.content} for message in messages]
+    assert ours.chat.encode(messages).ids == theirs.apply_chat_template(dicts, return_dict=False)
 
 
 def test_a_template_that_cannot_be_used_is_left_out_and_says_so(tmp_path, capsys):
