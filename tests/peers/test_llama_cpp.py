@@ -62,7 +62,7 @@ def test_what_we_export_has_the_same_logits_and_greedy_tokens(name, tmp_path):
     assert [llama.greedy(peer, ids, NEW)] == ours(model, [ids])
 
 
-@pytest.mark.parametrize("split", ["gpt2", "cl100k"])
+@pytest.mark.parametrize("split", ["gpt2", "cl100k", "o200k"])
 def test_llama_cpp_cuts_text_as_we_do(split, tmp_path):
     imported, _ = models.model_of("llama")
     letters = models.tokenizer(split)

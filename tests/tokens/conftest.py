@@ -160,7 +160,10 @@ def tiktoken_of():
 def families(plays, many_scripts):
     """tokenizer.json as four families lay it out, with small vocabularies of our own training, by name."""
     texts = [plays[0], "".join(SNIPPETS), many_scripts[0][:20_000], "e\u0301 a\u0308\u0323 각 "]
-    trained = {split: TOKENIZERS["bpe"].train(texts, 1200, split=split).to_json() for split in ("gpt2", "cl100k")}
+    trained = {
+        split: TOKENIZERS["bpe"].train(texts, 1200, split=split).to_json()
+        for split in ("gpt2", "cl100k", "o200k", "tekken")
+    }
     return {name: FAMILIES[name](trained) for name in FAMILIES}
 
 
@@ -244,4 +247,25 @@ def _qwen(trained):
     return tree | {"pre_tokenizer": _cut(CASES + r"\p{N}" + REST), "post_processor": _byte_level()}
 
 
-FAMILIES = {"gpt2": _gpt2, "smollm": _smollm, "llama3": _llama3, "qwen": _qwen}
+CASED = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+SMALL = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+SLASH = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def _gpt_oss(trained):
+    """Words cut before capitals, contractions glued to them."""
+    tree = _family(trained["o200k"], [("<|startoftext|>", True), (END, True), ("<|return|>", True)])
+    ending = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    words = f"{CASED}*{SMALL}+{ending}|{CASED}+{SMALL}*{ending}"
+    return tree | {"pre_tokenizer": _cut(words + r"|\p{N}{1,3}" + SLASH), "post_processor": _byte_level()}
+
+
+def _nemo(trained):
+    """Mistral's since Nemo: digits alone, special tokens first, whole pieces before merges."""
+    names = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]"]
+    tree = _family(trained["tekken"], [(name, True) for name in names], True, model={"ignore_merges": True})
+    tree["model"]["vocab"] |= {name: id for id, name in enumerate(names)}
+    return tree | {"pre_tokenizer": _cut(f"{CASED}*{SMALL}+|{CASED}+{SMALL}*" + r"|\p{N}" + SLASH)}
+
+
+FAMILIES = {"gpt2": _gpt2, "smollm": _smollm, "llama3": _llama3, "qwen": _qwen, "gpt-oss": _gpt_oss, "nemo": _nemo}

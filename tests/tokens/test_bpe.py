@@ -33,7 +33,7 @@ def texts(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(scope="module", params=["gpt2", "cl100k"])
+@pytest.fixture(scope="module", params=["gpt2", "cl100k", "o200k", "tekken"])
 def tokenizer(request, plays, many_scripts):
     return BPETokenizer.train([*plays[:8], *many_scripts[:3]], 3000, split=request.param)
 

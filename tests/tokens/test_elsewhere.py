@@ -16,7 +16,7 @@ COUNT = int(os.environ.get("FIRSTHAND_FUZZ", "3000"))
 """So many strings a family; 100000 takes some minutes."""
 
 
-@pytest.fixture(params=["gpt2", "smollm", "llama3", "qwen"])
+@pytest.fixture(params=["gpt2", "smollm", "llama3", "qwen", "gpt-oss", "nemo"])
 def tree(request, families):
     return copy.deepcopy(families[request.param])
 
@@ -25,6 +25,9 @@ def tree(request, families):
 def ours(tree, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(tree), encoding="utf-8")
     return load(tmp_path)
+
+
+NEW = (("gpt-oss", "gpt-4o"), ("nemo", "tekken"))
 
 
 def _theirs(tree):
@@ -39,6 +42,7 @@ def test_ids_are_hugging_faces_one_by_one_and_many_at_once(tree, ours, fuzzed, p
         *fuzzed[::step],
         "a   1\n 2  b\t3 ",
         "'s 'S don't 1234567",
+        "CamelCase HTTPServer iPhone's a/b//\n\n/ DON'T ǅ",
         *(t[:20_000] for t in plays[5:8] + python_sources[:3]),
     ]
     other = _theirs(tree)
@@ -92,7 +96,7 @@ def load_type(tree):
 
 
 def test_parts_from_gguf_make_the_same_tokenizer(families, fuzzed):
-    for name, split in (("gpt2", "gpt-2"), ("smollm", "smollm"), ("llama3", "llama-bpe"), ("qwen", "qwen2")):
+    for name, split in (("gpt2", "gpt-2"), ("smollm", "smollm"), ("llama3", "llama-bpe"), ("qwen", "qwen2"), *NEW):
         whole = of_json(load_type(families[name]))
         vocab = load_type(families[name])["model"]["vocab"]
         added = {token["content"]: token for token in families[name]["added_tokens"]}

@@ -28,7 +28,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["gpt2", "cl100k"])
+@pytest.fixture(scope="module", params=["gpt2", "cl100k", "o200k", "tekken"])
 def tokenizer(request, plays, python_sources):
     runs = ["".join(make(3000) for make in TEXTS.values()), *python_sources[:5], *plays[:2]]
     return BPETokenizer.train(runs, 1500, split=request.param)

@@ -32,7 +32,7 @@ def train(
     vocab_size: Annotated[
         int | None, typer.Option(min=1, help="All tokens, special ones too; absent: at most 8192.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="How bpe cuts text: gpt2 (the default) or cl100k.")] = None,
+    split: Annotated[str | None, typer.Option(help="How bpe cuts text: gpt2 (the default), cl100k, o200k ….")] = None,
     special: Annotated[
         list[str] | None, typer.Option(help="A special token besides <|endoftext|>; may be repeated.")
     ] = None,

@@ -25,7 +25,7 @@ from firsthand.tokens.chain import END, Chain, Pair
 from firsthand.tokens.learner import Learner
 from firsthand.tokens.ranks import ID, apply_ranked, in_order, ranked, read_merges
 from firsthand.tokens.split import Split, byte_level
-from firsthand.tokens.splits import CL100K, GPT2, QWEN2, SMOLLM, split_of
+from firsthand.tokens.splits import CL100K, GPT2, O200K, QWEN2, SMOLLM, TEKKEN, split_of
 
 ALPHABET = bytes.maketrans(file.BYTES, bytes(range(256)))
 """byte -> id: the first 256 ids are the bytes in GPT-2's order, which also decides ties."""
@@ -164,7 +164,7 @@ class BPETokenizer(TableTokenizer):
 
     kind = "bpe"
     model = "BPE"
-    splits = (GPT2, CL100K, QWEN2, SMOLLM)
+    splits = (GPT2, CL100K, QWEN2, SMOLLM, O200K, TEKKEN)
 
     def __init__(
         self,
@@ -213,8 +213,8 @@ class BPETokenizer(TableTokenizer):
         special_tokens: Sequence[str] = (END_OF_TEXT,),
         split: str = "gpt2",
     ) -> "BPETokenizer":
-        """`split` is "gpt2" or "cl100k", or UserError. So many merges that `vocab_size` is filled exactly, or UserError
-        with the largest size that `texts` support; absent: as many as they do, at most 8192 tokens."""
+        """`split` is the name of one of `splits`, or UserError. So many merges that `vocab_size` is filled exactly, or
+        UserError with the largest size that `texts` support; absent: as many as they do, at most 8192 tokens."""
         known = {each.name: each for each in cls.splits}
         if split not in known:
             raise UserError(f"There is no split pattern {split!r} for BPE. {suggest(split, known)}")

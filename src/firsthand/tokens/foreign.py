@@ -9,7 +9,7 @@ from firsthand.tokens.bpe import BPETokenizer
 from firsthand.tokens.lead import Lead
 from firsthand.tokens.ranks import read_merges
 from firsthand.tokens.sentencepiece import BYTE, SentencePieceTokenizer, scored
-from firsthand.tokens.splits import CL100K, GPT2, QWEN2, SMOLLM
+from firsthand.tokens.splits import CL100K, GPT2, O200K, QWEN2, SMOLLM, TEKKEN
 
 SPLITS = {
     "gpt-2": GPT2,
@@ -28,6 +28,8 @@ SPLITS = {
     "qwen2": QWEN2,
     "deepseek-r1-qwen": QWEN2,
     "stablelm2": QWEN2,
+    "gpt-4o": O200K,
+    "tekken": TEKKEN,
 }
 """How llama.cpp calls the ways to cut text (`tokenizer.ggml.pre`) that are known here."""
 
@@ -67,7 +69,7 @@ def bpe_from_parts(
         special,
         SPLITS[split],
         added_tokens=added,
-        whole=split in ("llama-bpe", "llama3", "llama-v3"),
+        whole=split in ("llama-bpe", "llama3", "llama-v3", "tekken"),
         nfc=split in ("qwen2", "deepseek-r1-qwen"),
         begin=begin,
         end=end,

@@ -32,6 +32,27 @@ QWEN2 = SpacedSplit(
     byte_level=True,
     ascii=CL100K.ascii.replace("[0-9]{1,3}", "[0-9]"),
 )
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_BEFORE, _TAIL = r"[^\r\n\p{L}\p{N}]?", r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_ASCII_BEFORE = "[^\r\nA-Za-z0-9]?"
+_ASCII_TAIL = r"| ?[^\t-\r A-Za-z0-9]++[\r\n/]*+|[\t-\r ]*[\r\n]+|[\t-\r ]+(?![^\t-\r ])|[\t-\r ]+"
+
+
+def _cased(name: str, ending: str, ascii_ending: str, digits: str) -> SpacedSplit:
+    """Words cut where a capital follows a small letter, `ending` glued to them, so many `digits` in a piece."""
+    return SpacedSplit(
+        name,
+        f"{_BEFORE}{_UPPER}*{_LOWER}+{ending}|{_BEFORE}{_UPPER}+{_LOWER}*{ending}|\\p{{N}}{digits}{_TAIL}",
+        byte_level=True,
+        ascii=f"{_ASCII_BEFORE}[A-Z]*[a-z]+{ascii_ending}|{_ASCII_BEFORE}[A-Z]+[a-z]*{ascii_ending}"
+        f"|[0-9]{digits}{_ASCII_TAIL}",
+    )
+
+
+O200K = _cased("o200k", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "(?:'(?i:[stmd]|re|ve|ll))?", "{1,3}")
+"""GPT-4o's and gpt-oss's."""
+TEKKEN = _cased("tekken", "", "", "")
+"""Mistral's since Nemo."""
 SMOLLM = SpacedSplit(
     "smollm",
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+",

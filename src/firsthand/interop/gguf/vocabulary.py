@@ -36,6 +36,8 @@ PRE = {
     ("cl100k", False): "dbrx",
     ("cl100k", True): "llama-bpe",
     ("qwen2", False): "qwen2",
+    ("o200k", False): "gpt-4o",
+    ("tekken", True): "tekken",
 }
 """How llama.cpp calls a way to cut text, by our name and whether whole pieces become tokens whatever their merges."""
 
@@ -114,9 +116,16 @@ def _byte_level(tokenizer: BPETokenizer) -> dict[str, Any]:
     merges = tokenizer.to_json()["model"]["merges"]
     if not merges:
         raise UserError("A GGUF file cannot hold this model: its tokenizer has no merges. Train a larger vocabulary.")
+    name, whole = tokenizer.split.name, tokenizer.whole
+    if (name, whole) not in PRE:
+        does = "takes" if whole else "merges"
+        raise UserError(
+            f"A GGUF file cannot hold this model: its tokenizer cuts text by {name} and {does} whole pieces, and "
+            "llama.cpp does not have the two together."
+        )
     return {
         f"{GGML}model": "gpt2",
-        f"{GGML}pre": PRE[tokenizer.split.name, tokenizer.whole],
+        f"{GGML}pre": PRE[name, whole],
         f"{GGML}merges": merges,
     }
 
