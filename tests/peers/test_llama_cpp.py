@@ -62,13 +62,14 @@ def test_what_we_export_has_the_same_logits_and_greedy_tokens(name, tmp_path):
     assert [llama.greedy(peer, ids, NEW)] == ours(model, [ids])
 
 
-@pytest.mark.parametrize("split", ["gpt2", "cl100k", "o200k"])
+@pytest.mark.parametrize("split", ["gpt2", "cl100k", "o200k", "tekken", "sentencepiece"])
 def test_llama_cpp_cuts_text_as_we_do(split, tmp_path):
-    imported, _ = models.model_of("llama")
-    letters = models.tokenizer(split)
+    imported, _ = models.model_of("llama", rows=models.sentencepiece().vocab_size)
+    letters = models.sentencepiece() if split == "sentencepiece" else models.tokenizer(split)
+    letters.whole = split == "tekken"
     write(models.dataclasses.replace(imported, tokenizer=letters), tmp_path / "model.gguf", "fp16")
     peer = llama.opened(tmp_path / "model.gguf", context=128)
-    for text in ["to be, or not", "  it's  1234 \n\n the end", "Ünïcode 語 🙂", "<|endoftext|>"]:
+    for text in ["to be, or not", "  it's  1234 \n\n the end", "Ünïcode 語 🙂", "<|endoftext|>", "CamelCase's a/b"]:
         assert peer.tokenize(text.encode(), add_bos=False, special=False) == letters.encode(text)
 
 
