@@ -211,20 +211,27 @@ print(f"training loss {losses[-1]:.3f}, validation {validate(broken):.2f} nats\n
 # %% [markdown]
 # The training loss goes to nearly nothing, and the model is worthless: an excellent number is the best sign of an error
 # in the targets. The validation loss, with targets that are right, is far above that of knowing nothing.
-#
+
+# %% [markdown] tags=["break:batch_targets_are_inputs"]
+# `firsthand learn break batches batch_targets_are_inputs` makes the same slip in the real pipeline, with a GPT of two
+# layers. It can look back, and has more than a table to learn with. Does that save it?
+
+# %% [markdown]
 # ## What the field does today
 #
 # - Read: Shannon, *A mathematical theory of communication* (1948), section 3: he writes English with a bigram, out of a
 #   book opened at random. Bengio et al., *A neural probabilistic language model* (JMLR 3, 2003), replaced the table by
 #   embeddings and a network, for the reason given above.
 # - Large runs see each token about once, in an order that can be computed anew from a seed, so that a run can go on
-#   where it stopped. The shipped `Loader` does that; `get_batch` is for what fits in memory.
+#   where it stopped. The shipped `Loader` does that; `data.batches=drawn` takes `get_batch` in its place, for what fits
+#   in memory.
 # - Documents are packed into full rows, as no place should be wasted, and attention is told where each begins
 #   (Krell et al. 2021, arXiv 2107.02027). Cutting documents less, by filling rows cleverly, makes better models of
 #   the same text (Ding et al. 2024, arXiv 2404.10830).
 # - The embedding is still a table of rows. Nowadays it is often used a second time, transposed, to make the logits.
 #
-# `firsthand learn milestone M1` trains a model that looks back one token in the real pipeline. The shipped code:
+# `firsthand learn milestone M1` trains a model that knows one token, on the batches of your `get_batch`, in the real
+# pipeline. The shipped code:
 
 # %%
 show("data/packing.py:windows")

@@ -17,6 +17,7 @@ from firsthand.compress.prune.zeros import check_zeros
 from firsthand.config import Config, replaced
 from firsthand.data import conversations, loader
 from firsthand.data.conversations import ConversationLoader, Conversations
+from firsthand.data.drawn import DrawnLoader, drawn
 from firsthand.data.labelled import ExampleLoader, Examples
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
@@ -159,7 +160,7 @@ def row_tokens(config: Config, context_length: int) -> int:
 
 def make_loader(
     config: Config, data: Tokens | Conversations | Examples, context_length: int, ranks: Ranks, device: torch.device
-) -> Loader | ConversationLoader | ExampleLoader:
+) -> Loader | DrawnLoader | ConversationLoader | ExampleLoader:
     assert config.data.batch_tokens is not None, "settle the config first"
     length = row_tokens(config, context_length)
     shared: dict[str, Any] = {
@@ -170,6 +171,8 @@ def make_loader(
         "world": ranks.world,
         "device": device,
     }
+    if config.data.batches != "epochs":
+        return drawn(config.data, data, length, **shared)
     if isinstance(data, Examples):
         return ExampleLoader(data, length, **shared)
     if isinstance(data, Conversations):

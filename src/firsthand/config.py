@@ -66,6 +66,10 @@ class DataNode(Node):
     )
     packing: bool = Field(True, description="several conversations share a row; false: one a row, and padding")
     skip_bad: bool = Field(False, description="leave out records that cannot be used; they are counted and listed")
+    batches: str = Field(
+        "epochs",
+        description="epochs: every token is a target once an epoch; drawn: rows from random places; or file.py:Name",
+    )
     stride: int | None = Field(None, gt=0, description="tokens between window starts; absent: context_length")
     mask_documents: bool = Field(False, description="packed documents do not attend to each other")
 

@@ -19,6 +19,7 @@ CODE = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
 PAGES = {
     "MEASURES": "evaluation.md",
     "SOURCES": "data.md",
+    "BATCHES": "data.md",
     "RECORDS": "finetuning/README.md",
     "CLEANERS": "data.md",
     "FILTERS": "data.md",

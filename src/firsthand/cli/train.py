@@ -67,8 +67,9 @@ def train_mine(
     from firsthand import config
 
     path = find_recipe(recipe)
-    tree = config.load(path, [*base, *parts.overrides, *settings])
     shipped = config.load(path, [*base, *settings])
+    parts = parts.fitting(shipped.data.kind)
+    tree = config.load(path, [*base, *parts.overrides, *settings])
     out = console(json)
     out.print(f"{parts.banner}.", markup=False, soft_wrap=True)
     for slot, why in parts.elsewhere.items():

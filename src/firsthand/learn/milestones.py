@@ -30,7 +30,7 @@ MILESTONES = {
     for one in (
         Milestone(
             "M1",
-            "a first model, that looks back one token",
+            "a first model, that knows one token, from your batches",
             lesson=3,
             settings=("model.mixer={part: attention, window: 1}", "model.n_layers=1", "train.steps=150"),
         ),

@@ -11,6 +11,7 @@ from firsthand.learn.state import State
 from firsthand.learn.workspace import Workspace, sha256_of
 
 SETTINGS = {
+    "data.batches": "data.batches",
     "ops.attention": "train.attention",
     "ops.cross_entropy": "train.objective.cross_entropy",
     "model.mixer": "model.mixer",
@@ -28,7 +29,6 @@ SETTINGS = {
 
 ELSEWHERE = {
     "tokenizer": "a run stores its tokenizer as tokenizer.json, which only the five shipped kinds can read back",
-    "data.batches": "rows come from shards on disk, through one loader that can resume at any step",
     "adapt.adapter": "it acts when a trained model is tuned: firsthand learn milestone M5",
     "train.objective.loss": "it acts when a teacher teaches a smaller model: firsthand learn milestone M7",
     "compress.quantizer": "it acts when a trained model is made smaller: firsthand learn milestone M7",
@@ -55,6 +55,17 @@ class Mine:
     parts: tuple[Part, ...]
     shipped: tuple[str, ...]
     elsewhere: dict[str, str]
+
+    def fitting(self, kind: str) -> "Mine":
+        """Without the parts that data of this kind have no place for: conversations have rows of their own."""
+        if kind == "text":
+            return self
+        out = [part for part in self.parts if part.setting == "data.batches"]
+        kept = tuple(part for part in self.parts if part not in out)
+        left = tuple(setting for setting in self.shipped if setting != "data.batches")
+        return Mine(
+            kept, left, self.elsewhere | {part.setting: f"data.kind={kind} has rows of its own" for part in out}
+        )
 
     @property
     def overrides(self) -> list[str]:
