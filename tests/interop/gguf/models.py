@@ -24,7 +24,13 @@ MODELS = {
         "position": {**ROPE, "scaling": "llama3", "factor": 8.0, "trained_length": 1024},
     },
     "llama, stretched": {"preset": "llama", **SIZES, "position": {**ROPE, "scaling": "linear", "factor": 2.0}},
+    "llama, yarn": {
+        "preset": "llama",
+        **SIZES,
+        "position": {**ROPE, "scaling": "yarn", "factor": 4.0, "trained_length": 48},
+    },
     "qwen2": {"preset": "llama", **SIZES, "mixer": {"part": "attention", "bias": "qkv"}},
+    "qwen3, yarn": {"preset": "qwen3", **SIZES, "position": {**ROPE, "scaling": "yarn", "factor": 4.0}},
     "qwen3": {"preset": "qwen3", **SIZES, "d_head": 32},
     "mixtral": {"preset": "mixtral", **SIZES},
     "gpt2": {"preset": "gpt2", **SIZES, "n_kv_heads": 4},

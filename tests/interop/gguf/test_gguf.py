@@ -203,7 +203,7 @@ def written(tmp_path_factory):
 REFUSED = {
     "architecture": ({"keys": {"general.architecture": "t5"}}, UserError, "'t5'.*Known here are llama"),
     "setting": ({"keys": {"llama.attention.scale": 2.0}}, UserError, "sets llama.attention.scale"),
-    "scaling": ({"keys": {"llama.rope.scaling.type": "yarn"}}, UserError, "scales RoPE by 'yarn'"),
+    "scaling": ({"keys": {"llama.rope.scaling.type": "longrope"}}, UserError, "scales RoPE by 'longrope'"),
     "missing key": ({"drop": ["llama.context_length"]}, DamagedError, "lacks llama.context_length"),
     "missing tensor": ({"drop": ["blk.1.attn_k.weight"]}, DamagedError, "lacks the tensor blk.1.attn_k.weight"),
     "extra tensor": ({"tensors": {"blk.0.odd.weight": np.ones(4, np.float32)}}, UserError, "'blk.0.odd.weight'"),

@@ -83,6 +83,10 @@ def metadata(fields: dict[str, Any], layout: Layout) -> dict[str, Any]:
     keys["rope.freq_base"] = float(rope.get("theta", 10000.0))
     if rope.get("scaling") == "linear":
         keys |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(rope["factor"])}
+    if rope.get("scaling") == "yarn":
+        length = rope.get("trained_length") or max(1, round(layout.context_length / rope["factor"]))
+        keys |= {"rope.scaling.type": "yarn", "rope.scaling.factor": float(rope["factor"])}
+        keys["rope.scaling.original_context_length"] = length
     if layout.n_experts:
         top_k = split(_one("ffn", fields["ffn"]))[1].get("top_k", 2)
         keys |= {"expert_count": layout.n_experts, "expert_used_count": top_k}
@@ -94,7 +98,7 @@ def rope_of(fields: dict[str, Any], architecture: str) -> dict[str, Any]:
     name, arguments = split(_one("position", fields["position"]))
     if name != "rope":
         raise _refused("position", name, "rope, or learned in a GPT-2")
-    known = ("linear", "llama3") if architecture == "llama" else ("linear",)
+    known = ("linear", "yarn", "llama3") if architecture == "llama" else ("linear", "yarn")
     if arguments.get("scaling") not in (None, *known):
         raise _refused("position.scaling", arguments["scaling"], " or ".join(known))
     return arguments

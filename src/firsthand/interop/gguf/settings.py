@@ -32,9 +32,10 @@ READ = {
     "rope.freq_base",
     "rope.scaling.type",
     "rope.scaling.factor",
+    "rope.scaling.original_context_length",
 }
-HARMLESS = {"vocab_size", "tensor_data_layout", "rope.scaling.original_context_length", "expert_feed_forward_length"}
-"""They repeat what the tensors say, or belong to a scaling that is refused by its type."""
+HARMLESS = {"vocab_size", "tensor_data_layout", "expert_feed_forward_length"}
+"""They repeat what the tensors say."""
 
 
 class Settings:
@@ -151,8 +152,11 @@ def _scaling(ask: Settings, layout: Layout, theta: float, rope_factors: np.ndarr
     kind = ask.fields.get(f"{ask.architecture}.rope.scaling.type", "none")
     if kind == "linear" and rope_factors is None:
         return {"scaling": "linear", "factor": ask.real("rope.scaling.factor")}
+    if kind == "yarn" and rope_factors is None:
+        trained_length = ask.size("rope.scaling.original_context_length", layout.context_length)
+        return {"scaling": "yarn", "factor": ask.real("rope.scaling.factor"), "trained_length": trained_length}
     if kind != "none":
-        raise UserError(f"This GGUF file scales RoPE by {kind!r:.40}, which is not known here; linear is.")
+        raise UserError(f"This GGUF file scales RoPE by {kind!r:.40}, which is not known here; linear and yarn are.")
     if rope_factors is None:
         return {}
     factor = float(str(np.float32(rope_factors.max())))
