@@ -40,6 +40,14 @@ MASK = Checks(
             "Row i is a query: what is 1 in it may be read, which is everything up to column i.",
             "Draw the 4 by 4 square on paper, row by row, and print yours beside it.",
         ),
+        p.by_hand(
+            "one_query",
+            lambda parts: parts.causal_mask(1, 6, 3).int(),
+            torch.tensor([[1, 1, 1, 1, 0, 0]], dtype=torch.int32),
+            "causal_mask(1, 6, 3)",
+            "The one query stands at place offset + 0, which is 3: it reads keys 0 to 3.",
+            "Add offset to the places of the queries, and to nothing else.",
+        ),
         p.holds(
             "future_hidden",
             lambda given, out: ~(out.bool() & (own(given).int().cumsum(1) - own(given).int() > 0)),

@@ -22,7 +22,8 @@ EACH = {
 
 
 def model(tied: str) -> nn.Module:
-    """`tied`: "no", "yes", or "shared": the head is a module of its own that holds the embedding's parameter.
+    """`tied`: "no", "yes", or "shared": the head is a module of its own that holds the embedding's parameter; "frozen":
+    no, and nothing of the first block is trained.
 
     Its mixers hold the position scheme too, as those that rotate do.
     """
@@ -39,6 +40,7 @@ def model(tied: str) -> nn.Module:
     made = LanguageModel(blocks, VOCAB, D_MODEL, CONTEXT, position, LayerNorm(D_MODEL), tied=tied == "yes")
     if tied == "shared":
         made.unembedding.weight = made.embedding.weight
+    made.blocks[0].requires_grad_(tied != "frozen")
     made.register_buffer("seen", torch.zeros(5))
     return made
 
@@ -59,6 +61,7 @@ CHECKS = Checks(
         "usual": lambda draw: counted(draw, "no"),
         "tied": lambda draw: counted(draw, "yes"),
         "tied by sharing": lambda draw: counted(draw, "shared"),
+        "a block that is not trained": lambda draw: counted(draw, "frozen"),
     },
     properties=(
         p.by_hand(
@@ -85,6 +88,14 @@ CHECKS = Checks(
             "The same model, whose head is a module that holds the embedding's parameter,",
             "One parameter in two places is learnt once, stored once, and counts once.",
             "model.named_parameters() lists each once.",
+        ),
+        p.by_hand(
+            "frozen",
+            number("frozen"),
+            {"embedding": TABLE} | EACH | {"head": TABLE},
+            "The untied model, whose first block is not trained,",
+            "What is not trained has to be stored and multiplied by all the same.",
+            "Do not look at requires_grad.",
         ),
     ),
 )

@@ -119,6 +119,17 @@ def headed(parts, ids, by_hand: bool, tied: bool = True):
     return model.norm(x) @ matrix.T if by_hand else model.head(x)
 
 
+def pulled(parts, ids, by_hand: bool):
+    """What comes back to the embedding's matrix from the logits of a fixed stream."""
+    model = build(parts)
+    x = 3 * model.embedding.weight[ids].detach()
+    with torch.enable_grad():
+        logits = model.norm(x) @ model.embedding.weight.T if by_hand else model.head(x)
+        logits.square().sum().backward()
+    found = model.embedding.weight.grad
+    return torch.zeros_like(model.embedding.weight) if found is None else found
+
+
 def whole(parts, ids, by_hand: bool):
     model, place = build(parts), at(ids)
     return model.head(model.trunk(model.embed(ids, place), place)[0]) if by_hand else model(ids)
@@ -201,6 +212,13 @@ CHECKS = Checks(
             "Untied, the head has a matrix of its own.",
             "Look at what `tied` decides.",
             tied=False,
+        ),
+        two_ways(
+            "tied_learns",
+            pulled,
+            "What comes back to the embedding's matrix from head's logits, and from norm(x) times that matrix,",
+            "Tied, both are one parameter: each logit trains the row of its token, as each lookup does.",
+            "Look for .detach(), .data, .clone() or torch.no_grad() around embedding.weight in head.",
         ),
         two_ways(
             "whole",
