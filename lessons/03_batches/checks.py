@@ -11,6 +11,8 @@ from firsthand.types import IGNORE
 PLACES, LENGTH = 6, 5
 """Windows of LENGTH tokens fit into LENGTH + PLACES ids at PLACES places."""
 DRAWS = 600
+NONE = (torch.full((2, LENGTH), -1), torch.full((2, LENGTH), -1))
+"""In place of a batch that could not be drawn."""
 NORMAL = [0.00135, 0.0214, 0.13591, 0.34134, 0.34134, 0.13591, 0.0214, 0.00135]
 """Shares of the standard normal between its whole numbers, from below -3 to above 3."""
 
@@ -43,9 +45,13 @@ def facts(parts):
         assert x.dim() == 2
         assert x.shape == y.shape
     except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        return {"fails": type(error).__name__}  # what raised it, batch_sizes will tell
+        # what raised it, batch_sizes will tell
+        return {key: [type(error).__name__] for key in ("starts", "steps", "ahead", "seeds", "whole")} | {
+            "one": NONE,
+            "apart": False,
+        }
     return {
-        "one": parts.get_batch(torch.arange(20, 21 + LENGTH), 2, LENGTH, seeded(0)),
+        "one": only(parts),
         "starts": sorted({int(start) // 3 for start in x[:, 0]}),
         "apart": len({int(step) for step in x[:, 0].diff()}) > 3,
         "steps": sorted(set((x[:, 1:] - x[:, :-1]).flatten().tolist())),
@@ -53,6 +59,14 @@ def facts(parts):
         "seeds": [same(drawn(parts), (x, y)), same(drawn(parts, 1), (x, y))],
         "whole": [one.dtype is torch.int64 for one in (x, y)],
     }
+
+
+def only(parts):
+    """Of a text that has room for a single place; NONE if none is drawn, which every_place will tell."""
+    try:
+        return parts.get_batch(torch.arange(20, 21 + LENGTH), 2, LENGTH, seeded(0))
+    except (IndexError, RuntimeError, ValueError):
+        return NONE
 
 
 def same(one, other) -> bool:
@@ -157,28 +171,29 @@ BATCHES = Checks(
         ),
         p.holds(
             "batch_ahead",
-            lambda given, out: out["batch"].get("steps") == [3] and out["batch"].get("ahead") == [3],
+            lambda given, out: out["batch"]["steps"] == [3] and out["batch"]["ahead"] == [3],
             "In a batch of windows of 0 3 6 9 ... some row of x is not a piece of it, or y is not what comes next.",
             "A batch is windows from other places, with the same rule: the target is the next token.",
             "Draw one row by hand: x = ids[start : start + context_length]. Where does y start?",
         ),
         p.holds(
             "every_place",
-            lambda given, out: out["batch"].get("starts") == list(range(PLACES)),
-            f"{DRAWS} windows of {LENGTH} of {LENGTH + PLACES} tokens begin not just at the places 0 to {PLACES - 1}.",
+            lambda given, out: out["batch"]["starts"] == list(range(PLACES)) and int(out["batch"]["one"][0].min()) > 0,
+            f"{DRAWS} windows of {LENGTH} of {LENGTH + PLACES} tokens do not begin at each of the places 0 to "
+            f"{PLACES - 1} and at no other, or a text with room for one window gives none.",
             "A place that is never drawn is never learnt, and the last window needs a target for its last token.",
             "The last possible start is len(ids) - context_length - 1; torch.randint(n) gives 0 to n - 1.",
         ),
         p.holds(
             "drawn_apart",
-            lambda given, out: out["batch"].get("apart", False),
+            lambda given, out: out["batch"]["apart"],
             "The windows of a batch follow one another at equal distances.",
             "A batch should show many places of the text at once; neighbours say nearly the same.",
             "Draw one place for each row: torch.randint(..., (batch_size,), generator=generator).",
         ),
         p.holds(
             "generator",
-            lambda given, out: out["batch"].get("seeds") == [True, False],
+            lambda given, out: out["batch"]["seeds"] == [True, False],
             "The same seed of the generator does not give the same batch, or another seed does not give another.",
             "A run that cannot be repeated cannot be understood.",
             "Hand the generator on: torch.randint(..., generator=generator).",
@@ -188,7 +203,7 @@ BATCHES = Checks(
             lambda given, out: (
                 out["x"].dtype is torch.int64
                 and out["y"].dtype is torch.int64
-                and all(out["batch"].get("whole", [False]))
+                and out["batch"]["whole"] == [True, True]
             ),
             "Your x or y is not int64.",
             "An embedding looks rows up by their number, and refuses floats.",

@@ -214,7 +214,7 @@ class _Worker:
         where = self._line(file)
         slips = [one for one in mutants(exercise).values() if one.symptom == f"timeout:{self.at}"]
         slip = slips[0] if len(slips) == 1 else None
-        evidence = {"where": where, "failed": ["timeout"]} | ({"say": slip.say} if slip else {})
+        evidence = {"where": where, "failed": ["timeout"], "heard": self.tail()} | ({"say": slip.say} if slip else {})
         return Verdict(
             exercise.id,
             "failed",

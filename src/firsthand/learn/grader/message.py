@@ -9,6 +9,7 @@ from torch import Tensor
 
 from firsthand.learn.grader.checks import Checks
 from firsthand.learn.grader.leaves import Leaves, equal
+from firsthand.learn.grader.printed import shown
 from firsthand.learn.grader.properties.words import at, names_of
 from firsthand.learn.verdict import Verdict
 
@@ -101,6 +102,8 @@ def lines(verdict: Verdict) -> str:
         head += f"   {verdict.status}"
     labels = (("What happened:", verdict.what), ("Why:", verdict.why), ("Next step:", verdict.next))
     body = [f"  {label:<15}{text}" for label, text in labels if text and verdict.status != "passed"]
+    heard = shown(verdict.evidence.get("heard", "")) if verdict.status == "failed" else []
+    body += [f"  {'' if i else 'It printed:':<15}{line}" for i, line in enumerate(heard)]
     notes = [f"  {'Note:':<15}{note}" for note in verdict.notes]
     drawn = [f"    {line}" for line in verdict.picture.splitlines()]
     return "\n".join([head, *body, *notes, *drawn])

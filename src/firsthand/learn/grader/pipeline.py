@@ -86,6 +86,8 @@ def _failed(
         evidence["say"] = ", and ".join(slip.say for slip in slips)
         why = f"Your output equals {_slips(slips)}, digit for digit. {first.why}"
         todo = " ".join(slip.next for slip in slips if slip.next) or first.next
+    if first.printed:
+        evidence["heard"] = first.printed
     drawn = picture(checks, found.outputs, right)
     if drawn is not None:
         evidence["picture"] = drawn.as_json()

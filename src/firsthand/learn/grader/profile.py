@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from firsthand.contracts.finding import Broken
+from firsthand.learn.grader import printed
 from firsthand.learn.grader.checks import STAGES, Checks, Inputs, Property
 from firsthand.learn.grader.entry import NotStarted
 from firsthand.learn.grader.leaves import Leaves
@@ -20,7 +21,8 @@ FINGERPRINT_SEED = 0
 
 @dataclass(frozen=True)
 class Failure:
-    """A property that does not hold, and the three lines of it. `id`: its name, and what tells its failures apart."""
+    """A property that does not hold, and the three lines of it. `id`: its name, and what tells its failures apart.
+    `printed`: what the exercise printed while it was tried."""
 
     id: str
     property: str
@@ -29,6 +31,7 @@ class Failure:
     why: str
     next: str
     where: str = ""
+    printed: str = ""
 
 
 @dataclass
@@ -81,6 +84,7 @@ def profile(subject: Subject, tell: Any = None) -> Profile:
             break
         if tell is not None:
             tell(one.name)
+        start = printed.so_far()
         try:
             one.test(subject)
         except NotStarted:
@@ -88,14 +92,15 @@ def profile(subject: Subject, tell: Any = None) -> Profile:
         except Broken as error:
             tag = getattr(error, "tag", "")
             name = f"{one.name}:{tag}" if tag else one.name
-            found = Failure(name, one.name, one.stage, error.what, error.why, error.todo, error.where)
+            said = printed.since(start)
+            found = Failure(name, one.name, one.stage, error.what, error.why, error.todo, error.where, said)
             (warnings if one.warns else failures).append(found)
         except Exception as error:
             # the shipped part passes, so it is what these parts returned that cannot be worked with
             what = f"It could not be tried: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
             why = "What your code returned cannot be worked with further."
             todo = "Compare the type and shape of what you return with the stub's docstring."
-            failures.append(Failure(one.name, one.name, one.stage, what, why, todo))
+            failures.append(Failure(one.name, one.name, one.stage, what, why, todo, printed=printed.since(start)))
     return Profile(
         outputs(subject),
         tuple(one.id for one in failures),

@@ -29,6 +29,12 @@ class Raised(Broken):
 
     kind: str = ""
 
+    def with_more(self, what: str, todo: str = "") -> "Raised":
+        """The same, with more words on what was asked for and on what to do."""
+        made = Raised(f"{self.what} {what}", self.why, f"{self.todo} {todo}".strip(), self.where)
+        made.kind = self.kind
+        return made
+
 
 @dataclass
 class Subject:
@@ -102,14 +108,46 @@ def raised(error: BaseException, file: Path | None) -> Raised:
     where = line_in(error, file)
     words = " ".join(str(error).split())
     said = f"{type(error).__name__}{words and ': '}{words[:300]}{' ...' * (len(words) > 300)}".rstrip(".")
-    why = "Code that stops here would stop training in the same way."
-    todo = f"Look at {where or 'the call'}: print the shapes and types of what goes in."
+    what = f"Your code raised {said}{where and f' ({where})'}."
+    why, todo = _advice(error, where, words)
     if isinstance(error, MemoryError) or "can't allocate memory" in words:
         why, todo = "It asked for more memory than an exercise gets (2 GiB).", f"Look at {where or 'the sizes'}."
     elif isinstance(error, SystemExit):
         why, todo = "A function that ends the program ends training too.", "Return a value, or raise an error."
     elif isinstance(error, RecursionError):
         why, todo = "A function called itself without an end.", f"Look at {where or 'it'}: when should it stop?"
-    found = Raised(f"Your code raised {said}{where and f' ({where})'}.", why, todo, where)
+    elif not where and isinstance(error, TypeError) and "argument" in words:
+        what = f"It cannot be called as the stub says: {said}."
+        why, todo = (
+            "What calls it goes by the stub.",
+            "Compare the names and the order of its arguments with the stub's.",
+        )
+    elif not where:
+        what = f"What your code gave back cannot be worked with: {said}."
+        why = "What calls it goes on with what the docstring promises."
+        todo = "Look at the return statements: how many things come back, of which type, with which axes?"
+    found = Raised(what, why, todo, where)
     found.kind = type(error).__name__
     return found
+
+
+def _advice(error: BaseException, where: str, words: str) -> tuple[str, str]:
+    """Why it matters, and where to look, for what learners meet most often."""
+    why = "Code that stops here would stop training in the same way."
+    if "view size is not compatible" in words:
+        why = "A view reads numbers in the order in which they lie in memory, and a transpose does not move them."
+        return why, f"At {where}: reshape copies where it must. Or call .contiguous() before .view()."
+    if "cannot assign" in words and "as parameter" in words:
+        why = "A parameter is one object for optimizer and model; a new tensor in its place would be unknown to both."
+        return why, f"At {where}: fill the one that is there: .zero_(), .normal_() or .copy_(), under torch.no_grad()."
+    if "probability tensor contains" in words:
+        return why, f"Before {where}: how many tokens does each row keep? Where all are cut off, nothing can be drawn."
+    if "before Module.__init__()" in words:
+        return why, f"Before {where}: begin __init__ with super().__init__()."
+    if isinstance(error, IndexError):
+        return why, f"Look at {where}: print the index, and the length of what it reads. Is one of them one too large?"
+    if isinstance(error, KeyError):
+        return why, f"Look at {where}: print the key, and which keys are there. Is it of the same type as they are?"
+    if isinstance(error, NameError | AttributeError):
+        return why, f"Look at {where}: is the name spelt as it is where it is made, and is it made before?"
+    return why, f"Look at {where}: print the shapes and types of what goes in."

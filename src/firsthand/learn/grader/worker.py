@@ -99,6 +99,7 @@ def _work(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any
     import torch
 
     from firsthand.learn.grader import pipeline, prepare
+    from firsthand.learn.grader.printed import Heard
 
     exercise, seed = _exercise(request["folder"], request["exercise"]), request["seed"]
     if request["do"] == "prepare":
@@ -109,6 +110,7 @@ def _work(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any
 
         return {"done": judge(exercise)}
     prepared = prepare.read(exercise, seed, request["pairs"])
+    sys.stdout = Heard(sys.stdout)
     block(request["blocked"], exercise.entry)
     random.seed(seed)
     torch.manual_seed(seed)

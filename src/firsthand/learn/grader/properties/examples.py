@@ -34,7 +34,13 @@ def by_hand(name: str, run: Callable[[Parts], Any], expected: Any, example: str,
     """`run(parts)` gives what one works out on paper. `example`: the call as a reader would write it."""
 
     def test(subject: Subject) -> None:
-        found = subject.within(run)
+        try:
+            found = subject.within(run)
+        except Raised as error:
+            raise error.with_more(f"It was asked for {example.rstrip(',')}.", todo) from error.__cause__
+        if found is None and expected is not None:
+            ends = "A function that ends without a return gives None."
+            raise Broken(f"{example} gives None.", ends, f"Does every way through it end with a return? {todo}")
         if not same(leaves(found), leaves(expected)):
             raise Broken(f"{example} gives {_short(found)}, and {_short(expected)} is right.", why, todo)
 

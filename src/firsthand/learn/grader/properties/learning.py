@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from firsthand.contracts.finding import Broken
 from firsthand.learn.grader.checks import Checks, Inputs, Parts, Property
-from firsthand.learn.grader.leaves import equal, leaves
+from firsthand.learn.grader.leaves import equal, leaves, same
 from firsthand.learn.grader.properties.words import number
 from firsthand.learn.grader.subject import Sign, Subject
 
@@ -122,13 +122,13 @@ def purity() -> Property:
                 subject.within(partial(_call, subject.checks, inputs))
             except Broken:
                 continue  # what raises is judged elsewhere
-            now, then = leaves(inputs, "in"), leaves(before, "in")
-            edited = [path.removeprefix("in.") for path in then if not equal(now.get(path), then[path], 0.0)]
+            edited = [name for name, one in before.items() if not same(leaves(inputs[name]), leaves(one), 0.0)]
             if edited:
                 raise Sign(
                     f"After the call, {' and '.join(edited)} {_is(edited)} no longer what went in.",
                     "The caller still needs it: for the residual, the backward pass, or the next layer.",
-                    "Look for functions that end in _ (add_, masked_fill_), for += and for x[...] = on an input.",
+                    "Look for functions that end in _ (add_, masked_fill_), for += and x[...] = on an input; on lists "
+                    "also for append, pop, sort and clear.",
                     "+".join(edited),
                 )
 
@@ -221,11 +221,7 @@ def weights(module: nn.Module, shapes: Mapping[str, Sequence[int]], seed: int = 
     there = {name: tuple(one.shape) for name, one in module.named_parameters()}
     wanted = {name: tuple(shape) for name, shape in shapes.items()}
     if there != wanted:
-        raise Broken(
-            f"Its parameters are {_listing(there)}, and should be {_listing(wanted)}.",
-            "Checkpoints, optimizers and the shipped model find weights by these names and shapes.",
-            "Name the layers as the stub's docstring does, without a bias where none is asked for.",
-        )
+        raise _misnamed(there, wanted)
     with torch.no_grad():
         for name, one in module.named_parameters():
             generator = torch.Generator().manual_seed(seed * 1000 + sum(map(ord, name)))
@@ -234,8 +230,26 @@ def weights(module: nn.Module, shapes: Mapping[str, Sequence[int]], seed: int = 
     return module
 
 
-def _listing(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+def _misnamed(there: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> Broken:
+    lacking = [f"{name} {shape} is missing" for name, shape in wanted.items() if name not in there]
+    besides = [f"{name} {shape} is too much" for name, shape in there.items() if name not in wanted]
+    other = [
+        f"{name} is {shape}, and should be {wanted[name]}"
+        for name, shape in there.items()
+        if name in wanted and wanted[name] != shape
+    ]
+    todo = "Name the layers as the stub's docstring does, without a bias where none is asked for."
+    if lacking and not besides and not other:
+        todo = (
+            "A tensor becomes a parameter by nn.Parameter(...), as an attribute; layers in a list need nn.ModuleList."
+        )
+    elif other and not besides and not lacking:
+        todo = "Which size comes first? nn.Linear(n, m), from n to m, has a weight (m, n)."
+    return Broken(
+        f"Of its parameters {'; '.join((*lacking, *besides, *other))}.",
+        "Checkpoints, optimizers and the shipped model find weights by these names and shapes.",
+        todo,
+    )
 
 
 def cost(

@@ -10,7 +10,7 @@ from firsthand.contracts.finding import Broken
 from firsthand.learn.grader.checks import Property
 from firsthand.learn.grader.leaves import EXACT, SINGLE, Leaf, Leaves, apart, kind
 from firsthand.learn.grader.properties.words import at, factor_name, names_of, number, pattern
-from firsthand.learn.grader.subject import Subject, key, tensor
+from firsthand.learn.grader.subject import Raised, Subject, key, tensor
 
 
 def shapes() -> Property:
@@ -71,12 +71,21 @@ def _compare(subject: Subject, dtype: torch.dtype, tolerance: float) -> None:
         if precision is not dtype or target is None:  # without floating-point inputs there is but one precision
             continue
         inputs = subject.inputs(case, seed, dtype)
-        found = raising(subject, inputs) if "raised" in target else subject.leaves(inputs)
+        found = raising(subject, inputs) if "raised" in target else _leaves(subject, case, inputs)
         for path in sorted(found.keys() | target.keys()):
             mine, wanted = found.get(path), target.get(path)
             wrong = apart(mine, wanted, tolerance)
             if wrong.any() if isinstance(wrong, Tensor) else wrong:
                 raise _difference(subject, case, path, mine, wanted, wrong, inputs)
+
+
+def _leaves(subject: Subject, case: str, inputs: dict[str, Any]) -> Leaves:
+    try:
+        return subject.leaves(inputs)
+    except Raised as error:
+        if case == subject.checks.usual:
+            raise
+        raise error.with_more(f"The case: {case}.") from error.__cause__
 
 
 def raising(subject: Subject, inputs: dict[str, Any]) -> Leaves:
@@ -94,7 +103,9 @@ def _difference(
     why = "The shipped part, computed in another process, gives something else for the same inputs."
     todo = "Take the smallest input of this kind, compute it on paper, and print each step beside it."
     if not (isinstance(mine, Tensor) and isinstance(wanted, Tensor) and isinstance(wrong, Tensor)):
-        return Broken(f"For {_short(inputs)} yours is {_short(mine)}, and {_short(wanted)} is right{named}.", why, todo)
+        part = "" if path == "out" or "." not in path else f" {path.removeprefix('out.')}"
+        what = f"For {_short(inputs)} your{part or 's'} is {_short(mine)}, and {_short(wanted)} is right{named}."
+        return Broken(what, why, todo)
     names = names_of(subject.checks.axes.get(path, ""), wanted.dim())
     first = wrong.nonzero()[0].tolist() if wrong.dim() else []
     index = tuple(first)

@@ -28,7 +28,11 @@ def names_of(axes: str, dimensions: int) -> list[str]:
 
 def at(index: Sequence[int], names: Sequence[str]) -> str:
     """ "batch 0, heads 1"."""
-    return ", ".join(f"{name} {i}" for name, i in zip(names, index, strict=True)) or "the only number"
+    return ", ".join(_place(name, str(i)) for name, i in zip(names, index, strict=True)) or "the only number"
+
+
+def _place(name: str, where: str) -> str:
+    return f"place {where} of {name}" if name.startswith("axis ") else f"{name} {where}"
 
 
 def pattern(wrong: Tensor, names: Sequence[str]) -> str:
@@ -39,7 +43,7 @@ def pattern(wrong: Tensor, names: Sequence[str]) -> str:
         hit = wrong.any(dim=others) if others else wrong
         where = hit.nonzero().flatten().tolist()
         if 0 < len(where) < wrong.shape[axis]:
-            parts.append(f"{name} {listed(where)}")
+            parts.append(_place(name, listed(where)))
     return f"only at {', '.join(parts)}" if parts else "everywhere"
 
 
