@@ -60,6 +60,13 @@ def build(parts, tied: bool = True) -> nn.Module:
             "Use self.embedding.weight itself in head, or set unembedding.weight = embedding.weight, the same object.",
             "copy" if copied else "untied",
         )
+    if getattr(model, "context_length", None) != CONTEXT:
+        raise Sign(
+            "The model does not say how many tokens it reads: it has no context_length.",
+            "Whoever writes with it, or counts its operations, asks it.",
+            "self.context_length = context_length, as the stub has it.",
+            "context",
+        )
     listed = sorted(name for name in there if name.startswith("blocks."))
     if not listed:
         raise Sign(

@@ -40,7 +40,6 @@ import unicodedata
 import torch
 
 from firsthand.learn.page import SHADES, is_long, mine, show
-from firsthand.model.count import flops_per_token
 from firsthand.model.positions.learned import LearnedPosition
 from firsthand.text import corpora
 
@@ -111,14 +110,22 @@ def model(n_layers: int = LAYERS, std: float = 0.02, seed: int = 8):
 count_parameters = mine("count").count_parameters
 found = count_parameters(model())
 whole = sum(found.values())
-work = {part: 6 * n for part, n in found.items() if part in ("mixers", "ffns")} | {"head": 6 * VOCAB * D_MODEL}
+
+
+def work_of(found: dict[str, int]) -> dict[str, int]:
+    """Operations a token in the matrices of each part."""
+    return {part: 6 * found[part] for part in ("mixers", "ffns")} | {"head": 6 * VOCAB * D_MODEL}
+
+
+work = work_of(found)
 print(f"{whole:,} parameters, and their shares · operations a token in their matrices, and their shares")
 for part, n in found.items():
     share, busy = "█" * round(30 * n / whole), work.get(part, 0)
     print(f"{part:>10} {n:7,} {share:18} {busy:8,} {'▒' * round(30 * busy / sum(work.values()))}")
 for n_layers in (2, 12):
-    n, busy = sum(count_parameters(model(n_layers)).values()), flops_per_token(model(n_layers)) / 1e6
-    print(f"{n_layers:2} layers: {n:9,} parameters, {busy:5.1f} million operations a token")
+    found = count_parameters(model(n_layers))
+    n, busy = sum(found.values()), sum(work_of(found).values()) / 1e6
+    print(f"{n_layers:2} layers: {n:9,} parameters, {busy:5.1f} million operations a token in matrices")
 
 # %% [markdown]
 # The operations of one token, forward and backward, are about six times the parameters of all matrices, the head's

@@ -13,6 +13,7 @@ from firsthand.types import Place
 class LanguageModel(nn.Module):
     def __init__(self, blocks, vocab_size, d_model, context_length, position, norm, tied=True):
         super().__init__()
+        self.context_length = context_length
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.position, self.norm = position, norm
         self.blocks = nn.ModuleList()

@@ -11,6 +11,7 @@ from firsthand.types import Place
 class LanguageModel(nn.Module):
     def __init__(self, blocks, vocab_size, d_model, context_length, position, norm, tied=True):
         super().__init__()
+        self.context_length = context_length
         self.tied = tied
         self.embedding = nn.Embedding(vocab_size, d_model)
         if not tied:
