@@ -89,6 +89,13 @@ def test_what_cannot_be_asked_is_told(slip, mine, firsthand) -> None:
     assert "No setting of a run takes the part of sampler alone: it acts" in firsthand("break", "sampler", "x")[2]
 
 
+def test_who_names_no_slip_hears_which_there_are(firsthand) -> None:
+    code, _, said = firsthand("break")
+    assert code
+    assert "firsthand learn break attention_op no_scale\n" in said
+    assert "decay_not_stretched" in firsthand("break", "schedule")[2]
+
+
 def test_parts_without_a_slot_are_refused(lessons) -> None:
     assert setting(manifest.exercise("norms")) == "model.norm"
     with pytest.raises(UserError, match="No setting of a run takes the part of linear"):

@@ -38,6 +38,23 @@ with applied(mutants(_exercise)["{mutant}"], _exercise) as _parts:
 '''
 
 
+def which(exercise: str | None) -> str:
+    """What to type, for one who has not said which slip: the lessons' own experiments, or all slips of an exercise."""
+    from firsthand.learn.grader.mutate import mutants
+
+    if exercise is not None:
+        known = mutants(manifest.exercise(exercise))
+        return f"Which slip of {exercise}? firsthand learn break {exercise} SLIP. Slips: {', '.join(sorted(known))}."
+    pairs = (
+        f"firsthand learn break {one.id} {slip}"
+        for lesson in manifest.lessons()
+        for slip in lesson.breaks
+        for one in lesson.exercises
+        if one.slot in SETTINGS and slip in mutants(one)
+    )
+    return "Which slip of which exercise? The lessons try these:\n" + "\n".join(pairs)
+
+
 def question(exercise: Exercise, mutant: str) -> str:
     """What to ask before the run: the lesson's own question, where it has one."""
     asked = manifest.lesson(exercise.lesson).breaks.get(mutant, {}).get("ask")

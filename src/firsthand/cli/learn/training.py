@@ -101,8 +101,11 @@ def run(
 
 
 def break_(
-    exercise: Annotated[str, typer.Argument(metavar="EXERCISE")],
-    mutant: Annotated[str, typer.Argument(help="A slip of this exercise, by its name.")],
+    exercise: Annotated[str | None, typer.Argument(metavar="EXERCISE")] = None,
+    mutant: Annotated[
+        str | None,
+        typer.Argument(metavar="SLIP", help="A slip of this exercise, by its name; absent: which there are."),
+    ] = None,
     prediction: Annotated[str | None, typer.Option(help="same, worse, better or nan; absent: you are asked.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of each of the two runs; absent: the lesson's.")] = None,
     where: Where = None,
@@ -110,7 +113,11 @@ def break_(
 ) -> None:
     """Say what you expect, train with one known slip beside the right code, and see."""
     from firsthand.cli.learn.breaking import experiment, show
+    from firsthand.errors import UserError
+    from firsthand.learn.breaks import which
 
+    if exercise is None or mutant is None:
+        raise UserError(which(exercise))
     workspace = opened(where)
     told = experiment(workspace, exercise, mutant, prediction, steps, json)
     if json:
