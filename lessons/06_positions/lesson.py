@@ -224,7 +224,9 @@ for name, position, n_layers in (
 # - Leaving places out altogether (NoPE, arXiv 2305.19466) works better than it should, thanks to the mask. Some models
 #   mix: most layers turn, every fourth does not (SmolLM3, Llama 4).
 #
-# Your class enters a real run as `model.position=rope.py:Rope`. The shipped one computes cosines and sines of all
+# Your class enters a real run as `model.position=rope.py:Rope`. It needs an attention that calls `rotate`: the shipped
+# one does, yours of lesson 5 not yet. So milestone M3 takes your `LearnedPosition`, and `firsthand train learn --mine`
+# takes `Rope` once you have written the attention of lesson 10. The shipped `Rope` computes cosines and sines of all
 # places once, in double precision, and looks them up:
 
 # %%

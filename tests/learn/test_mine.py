@@ -3,15 +3,17 @@
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from firsthand import config
 from firsthand.cli import main
+from firsthand.cli.train import find_recipe
 from firsthand.errors import UserError
 from firsthand.learn import grading, manifest
-from firsthand.learn.mine import collect
+from firsthand.learn.mine import Mine, Part, collect
 
 NORMS = """import torch
 from torch import nn
@@ -163,6 +165,73 @@ def test_a_milestone_that_goes_on_names_only_the_parts_that_its_model_has(built,
     assert "model.weights=runs/my-M3" in said
     assert "train.schedule=" in said
     assert "model.norm=" not in said
+
+
+def test_a_part_gets_what_the_recipe_gives_the_shipped_one_of_its_name_and_no_other(built) -> None:
+    def schedule(setting):
+        shipped = config.load(find_recipe("learn"), [f"train.schedule={setting}"])
+        return next(one for one in collect(built).fitting(shipped).overrides if one.startswith("train.schedule="))
+
+    spec = "my_llm/rates.py:constant"
+    kept = f'train.schedule={{part: "{spec}", warmup: 0.2}}'
+    assert schedule("{part: constant, warmup: 0.2, unheard_of: 1}") == kept
+    assert schedule("{part: warmup_cosine, warmup: 0.05}") == schedule("constant") == f"train.schedule={spec}"
+    tree = config.load(find_recipe("learn"), [kept])
+    assert tree.train.schedule == {"part": spec, "warmup": 0.2}
+
+
+def test_a_milestone_of_conversations_claims_no_batches(built, firsthand, monkeypatch) -> None:
+    batches = Part("batches", "data.batches", "my_llm/batches.py:get_batch", "0")
+    monkeypatch.setattr("firsthand.learn.mine.collect", lambda *_, **__: Mine((batches,), (), {}))
+    Path("runs/my-M3").mkdir(parents=True)
+    Path("runs/my-M3/config.yaml").write_text("model: {norm: layer_norm}\n")
+    told = json.loads(firsthand("milestone", "M4", "--dry", "--json")[1])
+    assert "data.batches" not in told["command"]
+    assert told["mine"]["parts"] == []
+    assert "rows of its own" in told["mine"]["elsewhere"]["data.batches"]
+    assert "data.batches=my_llm/batches.py:get_batch" in firsthand("milestone", "M3", "--dry")[1]
+
+
+ATTENTION = "class CausalSelfAttention:\n    def __init__(self, d_model{more}): ...\n"
+ROPE = ("rope", "model.position", "Rope")
+POSITIONS = """from firsthand.model import Position
+
+
+class LearnedPosition(Position):
+    def embed(self, x, index): ...
+
+
+class Rope(Position):
+    def rotate(self, heads, index): ...
+"""
+
+
+def test_a_position_that_turns_waits_for_an_attention_that_takes_it(mine, judge, monkeypatch) -> None:
+    def exercise(name, slot, entry):
+        return replace(manifest.exercise("norms"), id=name, slot=slot, entry=(entry,), file=f"{name}.py")
+
+    def passes(one, text):
+        mine.file(one).write_text(text)
+        grading.judged(mine, one, judge=judge)
+
+    def position(**settings):
+        found = collect(mine, **settings)
+        return [part.spec.rpartition(":")[2] for part in found.parts if part.setting == "model.position"]
+
+    attention = exercise("attention", "model.mixer", "CausalSelfAttention")
+    absolute, rope = (exercise(*one) for one in (("absolute", "model.position", "LearnedPosition"), ROPE))
+    slots = {"model.mixer": [attention], "model.position": [absolute, rope]}
+    monkeypatch.setattr("firsthand.learn.mine._by_slot", lambda up_to: slots)
+    passes(attention, ATTENTION.format(more=""))
+    passes(rope, POSITIONS)
+    assert position() == []
+    assert "takes no position" in collect(mine).elsewhere["model.position"]
+    assert collect(mine).shipped == ("model.position",)
+    passes(absolute, POSITIONS)
+    assert position() == ["LearnedPosition"], "Rope would have no effect in a mixer that takes no position"
+    passes(attention, ATTENTION.format(more=", position=None"))
+    assert position() == ["Rope"]
+    assert position(built={"model.position": "LearnedPosition"}) == ["LearnedPosition"]
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def train_mine(
 
     path = find_recipe(recipe)
     shipped = config.load(path, [*base, *settings])
-    parts = parts.fitting(shipped.data.kind)
+    parts = parts.fitting(shipped)
     tree = config.load(path, [*base, *parts.overrides, *settings])
     out = console(json)
     out.print(f"{parts.banner}.", markup=False, soft_wrap=True)

@@ -1,14 +1,20 @@
 """Your own parts in a real run: each slot whose exercise has passed, if its file is still the one that passed."""
 
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from firsthand.errors import UserError
 from firsthand.learn import manifest
 from firsthand.learn.manifest import Exercise
 from firsthand.learn.state import State
 from firsthand.learn.workspace import Workspace, sha256_of
+from firsthand.parts import files_in, find, split, takes
+
+if TYPE_CHECKING:
+    from firsthand.config import Config
 
 SETTINGS = {
     "data.batches": "data.batches",
@@ -39,12 +45,21 @@ ELSEWHERE = {
 
 @dataclass(frozen=True)
 class Part:
-    """`spec`: what the setting gets, file.py:Name. The name is the last of the exercise's `entry`."""
+    """`spec`: what the setting gets, file.py:Name. The name is the last of the exercise's `entry`. `arguments`: what
+    the recipe gives the shipped part of that name."""
 
     exercise: str
     setting: str
     spec: str
     sha256: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def override(self) -> str:
+        if not self.arguments:
+            return f"{self.setting}={self.spec}"
+        words = ", ".join(f"{name}: {json.dumps(one)}" for name, one in self.arguments.items())
+        return f"{self.setting}={{part: {json.dumps(self.spec)}, {words}}}"
 
 
 @dataclass(frozen=True)
@@ -56,25 +71,31 @@ class Mine:
     shipped: tuple[str, ...]
     elsewhere: dict[str, str]
 
-    def fitting(self, kind: str) -> "Mine":
-        """Without the parts that data of this kind have no place for: conversations have rows of their own."""
-        if kind == "text":
-            return self
-        out = [part for part in self.parts if part.setting == "data.batches"]
-        kept = tuple(part for part in self.parts if part not in out)
-        left = tuple(setting for setting in self.shipped if setting != "data.batches")
-        return Mine(
-            kept, left, self.elsewhere | {part.setting: f"data.kind={kind} has rows of its own" for part in out}
+    def fitting(self, shipped: "Config") -> "Mine":
+        """As this run takes them. Conversations have rows of their own, so no batches enter.
+
+        A part that stands in for the shipped one of its name is given the same arguments: with another learning rate
+        the two runs would not tell whether the parts do the same.
+        """
+        kind, tree = shipped.data.kind, shipped.model_dump(mode="json")
+        kept = tuple(
+            replace(part, arguments=_arguments(part, tree))
+            for part in self.parts
+            if kind == "text" or part.setting != "data.batches"
         )
+        out = {part.setting for part in self.parts} - {part.setting for part in kept}
+        left = tuple(one for one in self.shipped if kind == "text" or one != "data.batches")
+        return Mine(kept, left, self.elsewhere | dict.fromkeys(sorted(out), f"data.kind={kind} has rows of its own"))
 
     @property
     def overrides(self) -> list[str]:
-        return [f"{part.setting}={part.spec}" for part in self.parts]
+        return [part.override for part in self.parts]
 
     @property
     def of_the_model(self) -> list[str]:
         """What has to be named again whenever a model that was trained with it is opened."""
-        return [one for one in self.overrides if one.startswith(("model.", "adapt."))]
+        named = [part for part in self.parts if part.setting.startswith(("model.", "adapt."))]
+        return [f"{part.setting}={part.spec}" for part in named]  # its arguments are kept with the model
 
     @property
     def banner(self) -> str:
@@ -85,10 +106,24 @@ class Mine:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "parts": [vars(part) for part in self.parts],
+            "parts": [vars(part) | {"arguments": dict(part.arguments)} for part in self.parts],
             "shipped": list(self.shipped),
             "elsewhere": self.elsewhere,
         }
+
+
+def _arguments(part: Part, tree: Any) -> dict[str, Any]:
+    """Of what the recipe gives the part in its place, all that it takes; nothing if that part is another one."""
+    for key in part.setting.split("."):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    if not isinstance(tree, dict) or "part" not in tree:
+        return {}
+    name, given = split(tree)
+    own = part.spec.rpartition(":")[2]
+    if name.replace("_", "").lower() != own.replace("_", "").lower():
+        return {}
+    known, takes_any = takes(find(part.setting, {}, part.spec))
+    return {key: one for key, one in given.items() if takes_any or key in known}
 
 
 @dataclass(frozen=True)
@@ -122,11 +157,16 @@ def lesson_parts(workspace: Workspace, lesson: int) -> Functions:
     return Functions(SimpleNamespace(**theirs | own), SimpleNamespace(**theirs), tuple(one.id for one in passed), names)
 
 
-def collect(workspace: Workspace, up_to: int | None = None, tuning: bool = False) -> Mine:
+def collect(
+    workspace: Workspace,
+    up_to: int | None = None,
+    tuning: bool = False,
+    built: Mapping[str, str] = MappingProxyType({}),
+) -> Mine:
     """What of the workspace enters a run; `up_to`: parts of later lessons stay out. `tuning`: it has an adapter.
 
-    Where two exercises fill one slot, the later one that has passed does. UserError for a part that passed and has
-    been changed since.
+    Where two exercises fill one slot, the later one that has passed does; where `built` names, by setting, the part
+    that a model was trained with, the one of that name. UserError for a part that passed and has been changed since.
     """
     state = workspace.state()
     parts: list[Part] = []
@@ -134,6 +174,12 @@ def collect(workspace: Workspace, up_to: int | None = None, tuning: bool = False
     elsewhere: dict[str, str] = {}
     for slot, exercises in _by_slot(up_to).items():
         passed = [one for one in exercises if state.of(one.id).passed]
+        named = built.get(SETTINGS.get(slot, ""))
+        passed = [one for one in passed if named in (None, one.entry[-1])]
+        if slot == "model.position" and passed and _deaf(parts):
+            passed = [one for one in passed if _embeds(workspace, one)]
+            if not passed:
+                elsewhere[slot] = "it acts on queries and keys, and your attention takes no position before lesson 10"
         if slot not in SETTINGS or (slot in ELSEWHERE and not tuning):
             if passed:
                 elsewhere[slot] = ELSEWHERE.get(slot, "no setting of a run takes it")
@@ -142,6 +188,26 @@ def collect(workspace: Workspace, up_to: int | None = None, tuning: bool = False
         else:
             shipped.append(SETTINGS[slot])
     return Mine(tuple(parts), tuple(shipped), elsewhere)
+
+
+def built_from(trained: "Config") -> dict[str, str]:
+    """The names of the parts from files that a run's model was built from, by setting."""
+    specs = {f"model.{key}": files_in(spec) for key, spec in trained.model.model_dump(mode="json").items()}
+    return {setting: files[0].rpartition(":")[2] for setting, files in specs.items() if files}
+
+
+def _deaf(parts: list[Part]) -> bool:
+    """Whether the mixer is the learner's and takes no position: one that turns queries and keys would do nothing."""
+    mixers = [part.spec for part in parts if part.setting == "model.mixer"]
+    return bool(mixers) and "position" not in takes(find("model.mixer", {}, mixers[0]))[0]
+
+
+def _embeds(workspace: Workspace, exercise: Exercise) -> bool:
+    """Whether a position scheme is added to the tokens, and so needs no mixer that knows of it."""
+    from firsthand.model import Position
+
+    made: Any = find("model.position", {}, f"{workspace.file(exercise)}:{exercise.entry[-1]}")
+    return getattr(made, "embed", None) is not Position.embed
 
 
 def _by_slot(up_to: int | None) -> dict[str, list[Exercise]]:

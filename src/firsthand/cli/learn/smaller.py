@@ -51,14 +51,14 @@ def _bench(workspace: "Workspace", before: Path, functions: Any, longer: int) ->
     from firsthand import config
     from firsthand.experiments.corpus import Corpus, open_corpus
     from firsthand.experiments.smaller import Smaller
-    from firsthand.learn.mine import collect
+    from firsthand.learn.mine import built_from, collect
     from firsthand.opened import open_model
-    from firsthand.parts import files_in, named_again
+    from firsthand.parts import named_again
 
     torch.set_num_threads(workspace.settings().threads or torch.get_num_threads())
     tree = config.load(before / "config.yaml")
-    built = {f"model.{key}" for key, spec in tree.model.model_dump(mode="json").items() if files_in(spec)}
-    again = [word for word in collect(workspace).of_the_model if word.partition("=")[0] in built]
+    built = built_from(tree)
+    again = [word for word in collect(workspace, built=built).of_the_model if word.partition("=")[0] in built]
     opened = open_model(before, parts=again)
     named = dict(config.setting(word) for word in again)
     fields = {key: named_again(f"model.{key}", spec, named.get(f"model.{key}")) for key, spec in opened.fields.items()}

@@ -57,7 +57,7 @@ def milestone(
     if json:
         emit({"milestone": goal.name, "command": typed} | summary)
     else:
-        now = shlex.join([*shlex.split(goal.then.format(run=goal.run)), *parts.of_the_model])
+        now = shlex.join([*shlex.split(goal.then.format(run=Path(summary["run"]).name)), *parts.of_the_model])
         say("", f"Noted in {workspace.log.path}. Now: {now}")
 
 
@@ -131,12 +131,12 @@ def _plan(workspace: "Workspace", goal: "Milestone", settings: list[str], long: 
     from dataclasses import replace
 
     from firsthand import config
+    from firsthand.cli.train import find_recipe
     from firsthand.errors import UserError
     from firsthand.learn.milestones import MILESTONES
-    from firsthand.learn.mine import collect
-    from firsthand.parts import files_in
+    from firsthand.learn.mine import built_from, collect
 
-    parts = collect(workspace, goal.lesson, tuning=any(word.startswith("adapt.") for word in goal.settings))
+    tuning, built = any(word.startswith("adapt.") for word in goal.settings), dict[str, str]()
     words = [f"run.name={goal.run}"]
     threads = workspace.settings().threads
     words += [f"train.threads={threads}"] if threads else []
@@ -147,13 +147,15 @@ def _plan(workspace: "Workspace", goal: "Milestone", settings: list[str], long: 
             raise UserError(
                 f"{goal.name} goes on with the model of {goal.after}: firsthand learn milestone {goal.after}"
             )
-        known = config.load(before / "config.yaml").model_dump(mode="json")["model"]
         # a trained model cannot change its parts: only those that it was built from are named again
-        names = {f"model.{key}" for key, spec in known.items() if files_in(spec)}
-        fits = tuple(part for part in parts.parts if not part.setting.startswith("model.") or part.setting in names)
-        parts = replace(parts, parts=fits)
+        built = built_from(config.load(before / "config.yaml"))
         words.append(f"model.weights={before}")
-    return parts, [*words, *settings]
+    parts = collect(workspace, goal.lesson, tuning, built)
+    if goal.after:
+        fits = tuple(part for part in parts.parts if not part.setting.startswith("model.") or part.setting in built)
+        parts = replace(parts, parts=fits)
+    words += settings
+    return parts.fitting(config.load(find_recipe(goal.recipe), [*goal.settings, *words])), words
 
 
 def _note(workspace: "Workspace", goal: "Milestone", parts: "Mine", summary: dict[str, Any], typed: str) -> None:
