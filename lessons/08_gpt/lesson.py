@@ -191,10 +191,13 @@ def surprises(line: str) -> list[float]:
     return [cross_entropy(row, target)[0].item() for row, target in zip(out, ids[0, 1:], strict=True)]
 
 
-known = bytes(rows[1, :CONTEXT].tolist()).decode(errors="replace").replace("\n", " ")
+known = bytes(rows[1, :CONTEXT].tolist()).decode(errors="replace")
 for line in (known[:CONTEXT], "A rose by any other name, they s"):
     nats = surprises(line)
-    print(f"{line}\n {''.join(SHADES[min(4, round(one / 2))] for one in nats)}   {sum(nats) / len(nats):.2f} nats each")
+    shown = line.replace("\n", " ")
+    print(
+        f"{shown}\n {''.join(SHADES[min(4, round(one / 2))] for one in nats)}   {sum(nats) / len(nats):.2f} nats each"
+    )
 
 # %% [markdown] tags=["exercise:surprise"]
 # ## Two ways to say it

@@ -63,7 +63,7 @@ class Sent:
 
 weight = torch.nn.Linear(1, 1, bias=False)
 targets = {0: [1.0, 2.0, 3.0], 1: [6.0]}
-sums = GradientSum(weight, 2, all_reduce=lambda flat, async_op: (flat.add_(sum(targets[1])), Sent())[1])
+sums = GradientSum(weight, 2, all_reduce=lambda flat, async_op=False: (flat.add_(sum(targets[1])), Sent())[1])
 with sums:
     sum(weight(torch.tensor([x])) for x in targets[0]).sum().backward()
 print(
@@ -143,9 +143,10 @@ def timed(events: list):
             work.get_future().then(lambda _: events.append(("arrived", time.perf_counter())))
             self.wait = work.wait
 
-    def all_reduce(flat, async_op):
+    def all_reduce(flat, async_op=False):
         events.append(("left", time.perf_counter()))
-        return Timed(dist.all_reduce(flat, async_op=async_op))
+        work = Timed(dist.all_reduce(flat, async_op=True))
+        return work if async_op else work.wait()
 
     return all_reduce
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from firsthand.learn import manifest
+from firsthand.learn.grader.gate import alternatives
 from firsthand.learn.page import histogram, mine, plane, shades, source
 
 
@@ -21,6 +22,21 @@ def run(lesson, folder):
 def test_a_page_runs(lesson, tmp_path):
     ended = run(lesson, tmp_path)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", manifest.lessons(), ids=lambda one: one.slug)
+def test_a_page_runs_with_parts_that_a_reader_wrote(lesson, tmp_path):
+    """Which have no more than their stubs ask for. Not with the scan over all pairs of tokens: it takes minutes."""
+    theirs = [(exercise, alternatives(exercise)) for exercise in lesson.exercises]
+    for exercise, found in theirs:
+        (tmp_path / exercise.file).write_text(
+            found[exercise.id == "selective_scan"].read_text(encoding="utf-8"), encoding="utf-8"
+        )
+    ended = run(lesson, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    for exercise, _ in theirs:
+        assert f"yours, from {exercise.file}" in ended.stdout
 
 
 @pytest.mark.parametrize("lesson", manifest.lessons(), ids=lambda one: one.slug)

@@ -60,7 +60,9 @@ def show(
 
 
 def _record(one: "Shown", template: "ChatTemplate") -> dict[str, Any]:
-    tokens = [template.tokenizer.decode_bytes([id]).decode(errors="replace") for id in one.encoded.ids]
+    from firsthand.tokens import decode_on
+
+    tokens = [decode_on(template.tokenizer, [id]) for id in one.encoded.ids]
     return {
         "where": one.row.where,
         "layout": one.row.layout,
@@ -94,13 +96,13 @@ def _masked(one: "Shown", template: "ChatTemplate", colours: bool) -> "Text":
     from rich.text import Text
 
     from firsthand.generate.stream import printable
+    from firsthand.tokens import decode_on
 
     special = set(template.tokenizer.special_tokens.values())
     pairs = zip(one.encoded.ids, one.encoded.learn, strict=True)
     text = Text()
     for (learnt, is_mark), group in groupby(pairs, lambda pair: (pair[1], pair[0] in special)):
-        said = template.tokenizer.decode_bytes([id for id, _ in group])
-        part = printable(said.decode(errors="replace"))
+        part = printable(decode_on(template.tokenizer, [id for id, _ in group]))
         if not colours:
             part = f"«{part}»" if learnt else part
         text.append(part, style=(LEARNT if learnt else READ) if not is_mark else f"{MARK} green" if learnt else MARK)

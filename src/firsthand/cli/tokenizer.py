@@ -32,7 +32,9 @@ def train(
     vocab_size: Annotated[
         int | None, typer.Option(min=1, help="All tokens, special ones too; absent: at most 8192.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="How bpe cuts text: gpt2 (the default), cl100k, o200k ….")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="How bpe cuts text: gpt2 (the default), cl100k, o200k or tekken.")
+    ] = None,
     special: Annotated[
         list[str] | None, typer.Option(help="A special token besides <|endoftext|>; may be repeated.")
     ] = None,
@@ -88,6 +90,7 @@ def encode(
     json: Json = False,
 ) -> None:
     """Show the tokens of a text in colours, each with its id."""
+    from firsthand.tokens import decode_on
     from firsthand.tokens.base import to_bytes
 
     found = opened(tokenizer)
@@ -95,7 +98,7 @@ def encode(
     raw = to_bytes(found.before(text) + text)
     ids = found.encode(text)
     if json:
-        tokens = [found.decode_bytes([id]).decode(errors="replace") for id in ids]
+        tokens = [decode_on(found, [id]) for id in ids]
         emit({"kind": found.kind, "ids": ids, "tokens": tokens, "round_trip": found.decode_bytes(ids) == raw})
         return
     size = len(to_bytes(text))

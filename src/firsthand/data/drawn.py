@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from firsthand.config import DataNode
-from firsthand.data.loader import rows_of
+from firsthand.data.loader import index_of, rows_of
 from firsthand.data.packing import get_batch
 from firsthand.data.permutation import keys
 from firsthand.data.shards import Tokens
@@ -48,19 +48,19 @@ class DrawnLoader:
         self._draw, self._seed, self._rank, self._world, self._name = draw, seed, rank, world, name
         self._ids = torch.from_numpy(tokens.slice(0, len(tokens)).astype(np.int64))
         self._device = torch.device(device)
-        self._index = torch.arange(context_length, device=self._device).unsqueeze(0)
+        self._index = index_of(context_length, self._device)
 
     def batch(self, step: int) -> list[Batch]:
         """This rank's microbatches of step `step` (0, 1, ...). UserError if what was drawn is no batch."""
         generator = torch.Generator().manual_seed(int(keys("drawn", self._seed, step, count=1)[0] >> np.uint64(1)))
-        drawn = self._draw(self._ids, self.rows, self.context_length, generator)
-        shape, found = (self.rows, self.context_length), [_shape(part) for part in _parts(drawn)]
-        if found != [f"int64 {shape}"] * 2:
+        found = self._draw(self._ids, self.rows, self.context_length, generator)
+        shape, shapes = (self.rows, self.context_length), [_shape(part) for part in _parts(found)]
+        if shapes != [f"int64 {shape}"] * 2:
             raise UserError(
-                f"data.batches={self._name} gave {' and '.join(found)}. It is to give inputs and targets, each int64 "
+                f"data.batches={self._name} gave {' and '.join(shapes)}. It is to give inputs and targets, each int64 "
                 f"of shape {shape}: rows of model.context_length token ids."
             )
-        x, y = (part.chunk(self._world)[self._rank].to(self._device).chunk(self.microbatches) for part in drawn)
+        x, y = (part.chunk(self._world)[self._rank].to(self._device).chunk(self.microbatches) for part in found)
         return [Batch(inputs, targets, Place(self._index, None, inputs)) for inputs, targets in zip(x, y, strict=True)]
 
 
@@ -74,8 +74,8 @@ def drawn(node: DataNode, data: object, context_length: int, **shared: Any) -> D
     return DrawnLoader(find("data.batches", BATCHES, node.batches), data, context_length, name=node.batches, **shared)
 
 
-def _parts(drawn: object) -> tuple[object, ...]:
-    return drawn if isinstance(drawn, tuple) else (drawn,)
+def _parts(found: object) -> tuple[object, ...]:
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _shape(part: object) -> str:

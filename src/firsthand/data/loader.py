@@ -59,7 +59,7 @@ class Loader:
         self.windows_per_epoch = -(-self._targets // self._stride)
         self._mask_documents = mask_documents
         self._span = np.arange(context_length)
-        self._index = _index(context_length, self.device)
+        self._index = index_of(context_length, self.device)
 
     @property
     def rows_per_epoch(self) -> int:
@@ -131,7 +131,7 @@ def evaluation(
     count = -(-targets // context_length)
     batches = -(-count // batch_rows)
     rows = -(-count // batches)
-    index = _index(context_length, torch.device(device))
+    index = index_of(context_length, torch.device(device))
     for first in range(0, count, rows):
         start = first * context_length
         stop = min(start + rows * context_length, targets)
@@ -161,7 +161,8 @@ def _epoch(seed: int, epoch: int) -> tuple[NDArray[np.uint64], int]:
     return np.array(key, dtype=np.uint64), int(shift)
 
 
-def _index(context_length: int, device: torch.device) -> Tensor:
+def index_of(context_length: int, device: torch.device) -> Tensor:
+    """The index of each token in its row, for `place`: (1, context_length)."""
     return torch.arange(context_length, device=device).unsqueeze(0)
 
 

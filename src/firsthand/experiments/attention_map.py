@@ -13,7 +13,7 @@ from firsthand.generate.decode import evaluating
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.mixers.attention import CausalSelfAttention
 from firsthand.model.mixers.kv_cache import Readable
-from firsthand.tokens import Tokenizer
+from firsthand.tokens import Tokenizer, decode_on
 from firsthand.types import Place
 
 Maps = Float32[ndarray, "layer head query key"]
@@ -41,9 +41,7 @@ def attention_maps(model: LanguageModel, tokenizer: Tokenizer, text: str) -> tup
     finally:
         for hook in hooks:
             hook.remove()
-    return [tokenizer.decode_bytes([id]).decode(errors="replace") for id in ids], torch.stack(
-        maps
-    ).float().cpu().numpy()
+    return [decode_on(tokenizer, [id]) for id in ids], torch.stack(maps).float().cpu().numpy()
 
 
 def _weights(mixer: CausalSelfAttention, x: torch.Tensor, place: Place, state: Any = None) -> torch.Tensor:

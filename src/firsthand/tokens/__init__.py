@@ -14,7 +14,17 @@ from firsthand.tokens.sentencepiece import SentencePieceTokenizer
 from firsthand.tokens.word import WordTokenizer
 from firsthand.tokens.wordpiece import WordPieceTokenizer
 
-__all__ = ["END_OF_TEXT", "TOKENIZERS", "TableTokenizer", "Tokenizer", "encode_on", "fingerprint", "load", "of_json"]
+__all__ = [
+    "END_OF_TEXT",
+    "TOKENIZERS",
+    "TableTokenizer",
+    "Tokenizer",
+    "decode_on",
+    "encode_on",
+    "fingerprint",
+    "load",
+    "of_json",
+]
 
 
 @runtime_checkable
@@ -56,6 +66,11 @@ def load(folder: str | Path) -> TableTokenizer:
 def encode_on(tokenizer: Tokenizer, text: str) -> list[int]:
     """The ids of text that goes on behind other tokens; what only SentencePiece tells from a text of its own."""
     return (tokenizer.encode_on if isinstance(tokenizer, TableTokenizer) else tokenizer.encode)(text)
+
+
+def decode_on(tokenizer: Tokenizer, ids: Ids) -> str:
+    """The text of ids that stand behind others, such as one token by itself; characters cut by that become U+FFFD."""
+    return tokenizer.decode_bytes(ids).decode(errors="replace")
 
 
 def of_json(tree: Mapping[str, Any]) -> TableTokenizer:

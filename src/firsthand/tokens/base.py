@@ -71,8 +71,6 @@ class TableTokenizer(ABC):
     """The ways to cut that this kind knows."""
     unknown: int = -1
     """The id that stands for what this kind cannot encode; -1 where there is none, because all can be."""
-    fresh_after_marks: bool = True
-    """Whether text behind a special token is encoded like a text of its own."""
 
     def __init__(
         self,
@@ -126,6 +124,11 @@ class TableTokenizer(ABC):
     def before(self, text: str) -> str:
         """What is put before `text` where it begins: nothing, but for SentencePiece's space."""
         return ""
+
+    @property
+    def fresh_after_marks(self) -> bool:
+        """Whether text behind a special token is encoded like a text of its own."""
+        return True
 
     def encode_on(self, text: str) -> list[int]:
         """The ids of text that goes on behind other tokens: nothing is put before it."""

@@ -67,7 +67,7 @@ def read_merges(pairs: Iterable[tuple[str, str]], ids: Mapping[str, int]) -> dic
         if min(*pair, new_id) < 0 or pair in made:
             raise DamagedError(
                 f"The merge {first[:40]!r} {second[:40]!r} does not make an ordinary token of two others, or comes "
-                f"twice, so this is no BPE as it is trained here or by others."
+                "twice, so this is no BPE as it is trained here or by others."
             )
         made[pair] = new_id
     return made

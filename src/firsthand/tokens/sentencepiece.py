@@ -56,10 +56,13 @@ class SentencePieceTokenizer(TableTokenizer):
         bytes_ = {tokens[id]: id for name, id in ordinary if BYTE.fullmatch(name)}
         self._byte_ids = [bytes_.get(bytes([byte]), -1) for byte in range(256)]
         self._ranked = ranked(self.merges)
-        self.fresh_after_marks = lead in (Lead.EACH, Lead.MISSING)
 
     def before(self, text: str) -> str:
         return self.lead.before(text)
+
+    @property
+    def fresh_after_marks(self) -> bool:
+        return self.lead in (Lead.EACH, Lead.MISSING)
 
     def encode_piece(self, piece: str) -> list[int]:
         ids: list[int] = []
