@@ -17,7 +17,7 @@ from firsthand.compress.prune.zeros import check_zeros
 from firsthand.config import Config, replaced
 from firsthand.data import conversations, loader
 from firsthand.data.conversations import ConversationLoader, Conversations
-from firsthand.data.drawn import DrawnLoader, drawn
+from firsthand.data.drawn import DrawnLoader, draw_of
 from firsthand.data.labelled import ExampleLoader, Examples
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
@@ -88,6 +88,7 @@ def check(config: Config) -> None:
     its constructor (torch then raises a RuntimeError) cannot be tried so; it is made when there are some.
     """
     make_schedule(config)
+    draw_of(config.data)
     objective, classes = split(config.train.objective)[0], config.data.kind == "labels"
     if objective in OBJECTIVES | TAUGHT and classes != (objective == "classify"):
         raise UserError(
@@ -171,8 +172,8 @@ def make_loader(
         "world": ranks.world,
         "device": device,
     }
-    if config.data.batches != "epochs":
-        return drawn(config.data, data, length, **shared)
+    if (draw := draw_of(config.data)) and isinstance(data, Tokens):
+        return DrawnLoader(draw, data, length, name=config.data.batches, **shared)
     if isinstance(data, Examples):
         return ExampleLoader(data, length, **shared)
     if isinstance(data, Conversations):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from firsthand import assemble, config
-from firsthand.data.drawn import BATCHES, DrawnLoader, drawn
+from firsthand.data.drawn import BATCHES, DrawnLoader
 from firsthand.data.shards import Tokens
 from firsthand.errors import UserError
 from firsthand.train.parallel import Ranks
@@ -68,9 +68,11 @@ def test_a_recipe_says_how_rows_are_chosen(tmp_path):
     )
     mine = made(f"data.batches={part}:first")
     assert torch.equal(mine.batch(3)[0].inputs.flatten(), torch.arange(64))
-    with pytest.raises(UserError, match=r"data\.batches.*'draw'.*Did you mean 'drawn'"):
+    with pytest.raises(UserError, match=r"data\.batches.*'draw'.*Did you mean 'drawn'\? Valid here: drawn, epochs"):
         made("data.batches=draw")
+    with pytest.raises(UserError, match="Did you mean"):
+        assemble.check(config.load(None, ["data.batches=draw"]))  # before there is any data
     with pytest.raises(UserError, match=r"data\.stride is for rows in order"):
         made("data.batches=drawn", "data.stride=4")
     with pytest.raises(UserError, match="rows of its own"):
-        drawn(config.load(None, ["data.batches=drawn"]).data, object(), 8, batch_tokens=64)
+        made("data.batches=drawn", "data.kind=conversations")

@@ -1,7 +1,7 @@
 """Rows drawn by a function, in place of epochs: from anywhere in the text, as often as chance has it."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -64,14 +64,17 @@ class DrawnLoader:
         return [Batch(inputs, targets, Place(self._index, None, inputs)) for inputs, targets in zip(x, y, strict=True)]
 
 
-def drawn(node: DataNode, data: object, context_length: int, **shared: Any) -> DrawnLoader:
-    """The loader that `node.batches` asks for. UserError for data that are no text, or settings for rows in order."""
-    if not isinstance(data, Tokens):
+def draw_of(node: DataNode) -> Draw | None:
+    """What `node.batches` names; None for epochs. UserError for data that are no text, or options of rows in order."""
+    if node.batches == "epochs":
+        return None
+    draw = find("data.batches", BATCHES | {"epochs": None}, node.batches)
+    if node.kind != "text":
         raise UserError(f"data.batches={node.batches} draws rows of a text; data.kind={node.kind} has rows of its own.")
     if node.stride or node.mask_documents:
         name = "stride" if node.stride else "mask_documents"
         raise UserError(f"data.{name} is for rows in order: set data.batches=epochs, or leave data.{name} out.")
-    return DrawnLoader(find("data.batches", BATCHES, node.batches), data, context_length, name=node.batches, **shared)
+    return draw
 
 
 def _parts(found: object) -> tuple[object, ...]:
