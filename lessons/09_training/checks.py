@@ -477,7 +477,7 @@ STEP = Checks(
             lambda parts, **given: 0,
             "The number of tensors kept from earlier microbatches when the next one begins, and 0,",
             "The graph of a forward pass is most of the memory of training. Freed at once, it never adds up.",
-            "backward() for each microbatch, without retain_graph, and float(loss.value) for what you add up.",
+            "backward() for each microbatch, without retain_graph, and float(loss.value.detach()) for what you add up.",
         ),
         p.holds(
             "not_finite",

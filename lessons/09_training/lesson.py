@@ -127,7 +127,8 @@ for gradient in ([2.0, 0.002, 2.0], [2.0, 0.002, -2.0], [2.0, 0.002, 2.0]):
 tensors = [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)]
 for tensor, one in zip(tensors, (3.0, 4.0), strict=True):
     tensor.grad = torch.tensor([one, 0.0])
-print("norm", steps.clip_by_norm(tensors, 1.0, 1.0), " clipped", [tensor.grad.tolist() for tensor in tensors])
+norm = steps.clip_by_norm(tensors, 1.0, 1.0)
+print("norm", norm, " clipped", [[round(one, 5) for one in tensor.grad.tolist()] for tensor in tensors])
 
 # %% [markdown] tags=["exercise:train_step"]
 # ## Write the step

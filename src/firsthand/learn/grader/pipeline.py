@@ -84,7 +84,10 @@ def _failed(
     if name is not None:
         slips = [known[one] for one in name.split(" + ")]
         evidence["say"] = ", and ".join(slip.say for slip in slips)
-        why = f"Your output equals {_slips(slips)}, digit for digit. {first.why}"
+        if first.raised or any(slip.symptom for slip in slips):  # there may be no digits, or right ones
+            why = f"Your code fails exactly as {_slips(slips)} does. {first.why}"
+        else:
+            why = f"Your output equals {_slips(slips)}, digit for digit. {first.why}"
         todo = " ".join(slip.next for slip in slips if slip.next) or first.next
     if first.printed:
         evidence["heard"] = first.printed

@@ -14,7 +14,7 @@ from firsthand.learn.grader.entry import NotStarted
 from firsthand.learn.grader.leaves import Leaves
 from firsthand.learn.grader.properties import purity, reference, shapes, single_precision
 from firsthand.learn.grader.properties.oracle import raising
-from firsthand.learn.grader.subject import Subject, key
+from firsthand.learn.grader.subject import Raised, Subject, key
 
 FINGERPRINT_SEED = 0
 
@@ -22,7 +22,7 @@ FINGERPRINT_SEED = 0
 @dataclass(frozen=True)
 class Failure:
     """A property that does not hold, and the three lines of it. `id`: its name, and what tells its failures apart.
-    `printed`: what the exercise printed while it was tried."""
+    `printed`: what the exercise printed while it was tried. `raised`: the exercise raised an error."""
 
     id: str
     property: str
@@ -32,6 +32,7 @@ class Failure:
     next: str
     where: str = ""
     printed: str = ""
+    raised: bool = False
 
 
 @dataclass
@@ -93,7 +94,8 @@ def profile(subject: Subject, tell: Any = None) -> Profile:
             tag = getattr(error, "tag", "")
             name = f"{one.name}:{tag}" if tag else one.name
             said = printed.since(start)
-            found = Failure(name, one.name, one.stage, error.what, error.why, error.todo, error.where, said)
+            words = error.what, error.why, error.todo, error.where
+            found = Failure(name, one.name, one.stage, *words, said, isinstance(error, Raised))
             (warnings if one.warns else failures).append(found)
         except Exception as error:
             # the shipped part passes, so it is what these parts returned that cannot be worked with
