@@ -63,6 +63,23 @@ def test_programs_get_a_list_and_the_models_can_be_used(model, text, plans, tmp_
     assert "bits/byte" in printed.out
 
 
+@pytest.mark.slow
+def test_a_plan_that_does_not_suit_the_model_is_no_failure(text, plans, tmp_path, capsys):
+    model = write_model(tmp_path, mixer="retention")
+    tree = yaml.safe_load(plans.read_text())
+    tree["plans"] = {"int8": ["round_to_nearest"], "kv8": ["kv_cache"]}
+    plans.write_text(yaml.safe_dump(tree))
+    given = ("compress", model, "--plan", plans, "--text", text, "--out", tmp_path / "out", "--rounds", "0")
+    code, printed = said(capsys, *given, "--json")
+    assert code == 0, printed.err
+    rows = {row["plan"]: row for row in json.loads(printed.out)}
+    assert rows["int8"]["error"] is None
+    assert "no layer of this model has a cache" in rows["kv8"]["error"]
+    assert rows["kv8"]["unsuited"]
+    code, printed = said(capsys, *given, "--only", "kv8")
+    assert code == 1  # nothing else was asked for
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

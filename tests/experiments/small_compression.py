@@ -22,16 +22,17 @@ def write_text(folder):
     return str(path)
 
 
-def write_model(folder):
-    """The folder of a run with one checkpoint."""
+def write_model(folder, **fields):
+    """The folder of a run with one checkpoint; `fields` of the model beside those of MODEL."""
+    settings = MODEL | fields
     tokenizer = tokens.TOKENIZERS["byte"].train([])
     tokenizer.save(folder / "tokenizer")
     torch.manual_seed(0)
-    made = build_model(MODEL, tokenizer.vocab_size)
+    made = build_model(settings, tokenizer.vocab_size)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.3)  # so that each of them matters
     saved = {name: parameter.detach() for name, parameter in made.named_parameters()}
-    content = description(parse({"model": MODEL}, "The test"), tokenizer)
+    content = description(parse({"model": settings}, "The test"), tokenizer)
     checkpoint.save(folder / "run" / "checkpoints", 7, saved, {}, {}, content, folder / "tokenizer" / "tokenizer.json")
     return str(folder / "run")
 

@@ -22,6 +22,7 @@ ROWS = [
     row("int4", 1.1, 50, 15.0, 0.8, low=-0.01),
     row("worse", 1.2, 60, 12.0),
     Row("broken", error="It cannot be packed."),
+    Row("foreign", error="There are no heads.", unsuited=True),
 ]
 
 
@@ -33,6 +34,7 @@ def test_fronts_are_those_that_none_beats_in_both():
         "int4": ("bytes",),
         "worse": (),
         "broken": (),
+        "foreign": (),
     }
 
 
@@ -42,6 +44,7 @@ def test_the_page_says_what_is_not_as_hoped():
     assert "int4 is smaller but not faster: it writes 0.80 times as fast as the original in bf16." in said
     assert not any(sentence.startswith(("int8 is smaller", "original is smaller")) for sentence in said)
     assert "broken failed: It cannot be packed." in said
+    assert "foreign does not suit this model: There are no heads." in said
     assert any(sentence.startswith("int4: nothing is lost that could be seen") for sentence in said)
     titles, cells = page.table()
     assert all(len(line) == len(titles) for line in cells)
@@ -49,6 +52,7 @@ def test_the_page_says_what_is_not_as_hoped():
     assert cells[1][7:9] == ["20 (1.50×)", "size, speed"]
     text = page.text("plots/")
     assert "| broken | failed |" in text
+    assert "| foreign | unsuited |" in text
     assert "![Bits per byte over the bytes of the weights](plots/size.svg)" in text
 
 

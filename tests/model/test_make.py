@@ -94,6 +94,15 @@ def test_parts_from_files_are_refused_when_asked(tmp_path):
         build_model(fields, 10, files=False)
 
 
+def test_a_mixer_that_could_not_write_text_is_refused_before_it_trains(tmp_path):
+    lines = (
+        "from torch import nn\nclass Mine(nn.Module):\n    def forward(self, x, place, state=None): return x, None\n"
+    )
+    (tmp_path / "mine.py").write_text(lines)
+    with pytest.raises(UserError, match=r"mine.py:Mine has no method initial_state\(batch, length\).*firsthand check"):
+        build_model({**SMALL, "mixer": f"{tmp_path}/mine.py:Mine"}, 10)
+
+
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_a_seed_decides_the_weights(name):
     models = []

@@ -21,7 +21,7 @@ class ClassifierHead(nn.Module):
 
 
 def pool_last(
-    hidden: Float[Tensor, "batch time d_model"], lengths: Int[Tensor, "batch"]
+    hidden: Float[Tensor, "batch time d_model"], lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch d_model"]:
     """What the model thinks at the last real token of each row: the only one that has read all of it.
 

@@ -94,7 +94,7 @@ def fresh_pair(linear: Any, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
 
 
 @torch.no_grad()
-def linear_of(weight: Float[Tensor, "d_out d_in"], bias: Float[Tensor, "d_out"] | None) -> nn.Linear:
+def linear_of(weight: Float[Tensor, "d_out d_in"], bias: Float[Tensor, " d_out"] | None) -> nn.Linear:
     """An nn.Linear with these very numbers."""
     with torch.device("meta"):
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)

@@ -58,7 +58,7 @@ class NF4Linear(nn.Module):
         """The same map with its weight in full."""
         return linear_of(self.weight, self.bias)
 
-    def _scales(self) -> Float[Tensor, "blocks"]:
+    def _scales(self) -> Float[Tensor, " blocks"]:
         if not self.doubled:
             return self.scales
         return ((self.scales.float() * self.units).flatten() + self.mean)[: -(-len(self.codes) * 2 // BLOCK)]

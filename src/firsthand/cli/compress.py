@@ -78,7 +78,7 @@ def compress(
         emit([row.to_json() for row in page.rows])
     else:
         _print(page, out)
-    if any(row.error for row in page.rows):
+    if any(row.error and not row.unsuited for row in page.rows):
         raise typer.Exit(1)
 
 

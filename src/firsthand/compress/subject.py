@@ -15,6 +15,10 @@ from firsthand.model.language_model import LanguageModel
 from firsthand.model.quantized import Kept
 
 
+class Unsuited(UserError):
+    """A method has nothing to do in such a model, or what it would change there is not known: no fault of the plan."""
+
+
 @dataclass
 class Subject:
     """The model that a plan's steps change in place; its own copy. `fields`: of a recipe's `model`, kept true by those

@@ -18,7 +18,7 @@ from firsthand.model.norms import NORMS
 from firsthand.model.positions import POSITIONS
 from firsthand.model.presets import resolve
 from firsthand.model.residuals import RESIDUALS, Residual
-from firsthand.parts import PartSpec, build, import_files
+from firsthand.parts import PartSpec, build, import_files, split
 
 TIE_FROM = 1024
 """From this vocabulary on, the head shares the embedding's weights unless the recipe says otherwise."""
@@ -117,7 +117,7 @@ def _block(
         BLOCKS,
         fields["block"],
         files,
-        mixer=build("model.mixer", MIXERS, mixer, files, **offered, **for_mixers, layer=number),
+        mixer=_whole(build("model.mixer", MIXERS, mixer, files, **offered, **for_mixers, layer=number), mixer),
         ffn=build("model.ffn", FFNS, ffn, files, **offered, layer=number) if some else None,
         mixer_norm=norm(),
         mixer_after_norm=norm(),
@@ -129,6 +129,18 @@ def _block(
     )
     _honoured(residual, block, fields)
     return block
+
+
+def _whole(mixer: nn.Module, spec: PartSpec) -> nn.Module:
+    """The mixer. UserError if it lacks a method that writing text will call, long after training has begun."""
+    for method, wanted in (("initial_state", "batch, length"), ("state_size", "length")):
+        if not callable(getattr(mixer, method, None)):
+            name, _ = split(spec)
+            raise UserError(
+                f"model.mixer: {name} has no method {method}({wanted}), which is called to write text. Add it; "
+                f"`firsthand check mixer {name}` says what else a mixer needs, docs/your-own-part.md shows one."
+            )
+    return mixer
 
 
 def _tile(pattern: PartSpec | list[PartSpec], number: int) -> PartSpec:

@@ -28,7 +28,7 @@ def packed(weight: Float[Tensor, "d_out d_in"]) -> Tensor:
 
 
 def packed_linear(
-    x: Float[Tensor, "*rows d_in"], layout: Tensor, bias: Float[Tensor, "d_out"] | None = None
+    x: Float[Tensor, "*rows d_in"], layout: Tensor, bias: Float[Tensor, " d_out"] | None = None
 ) -> Float[Tensor, "*rows d_out"]:
     """F.linear(x, weight, bias), where `layout` is packed(weight). For inference: it has no gradient."""
     if not layout.is_mkldnn:

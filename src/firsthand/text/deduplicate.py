@@ -75,7 +75,7 @@ class NearDuplicates:
         self._index = library.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
         self._kept: list[tuple[str, Any]] = []
 
-    def seen(self, name: str, signature: UInt[np.ndarray, "permutations"]) -> str | None:
+    def seen(self, name: str, signature: UInt[np.ndarray, " permutations"]) -> str | None:
         """The name of an earlier document at least `threshold` alike; if there is none, this one is remembered."""
         sketch = _sketch(signature)
         alike = [(self._kept[i][1].jaccard(sketch), -i) for i in self._index.query(sketch)]
@@ -87,7 +87,7 @@ class NearDuplicates:
         return None
 
 
-def signature(text: str) -> UInt[np.ndarray, "permutations"]:
+def signature(text: str) -> UInt[np.ndarray, " permutations"]:
     """The MinHash of the text's runs of five words (of the whole text where it has fewer), case not counting."""
     sketch = _sketch(None)
     chunk: list[bytes] = []
@@ -97,7 +97,7 @@ def signature(text: str) -> UInt[np.ndarray, "permutations"]:
             sketch.update_batch(chunk)
             chunk = []
     sketch.update_batch(chunk)
-    values: UInt[np.ndarray, "permutations"] = sketch.hashvalues
+    values: UInt[np.ndarray, " permutations"] = sketch.hashvalues
     return values
 
 
@@ -107,7 +107,7 @@ def _runs(text: str) -> Iterator[bytes]:
         yield " ".join(words[start : start + _RUN]).encode("utf-8", "surrogatepass")
 
 
-def _sketch(values: UInt[np.ndarray, "permutations"] | None) -> Any:
+def _sketch(values: UInt[np.ndarray, " permutations"] | None) -> Any:
     sketch = _datasketch().MinHash(num_perm=PERMUTATIONS)
     if values is not None:
         sketch.hashvalues = values

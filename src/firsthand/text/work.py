@@ -57,7 +57,7 @@ class Kept:
 
     document: Document
     digest: int = 0
-    signature: UInt[np.ndarray, "permutations"] | None = None
+    signature: UInt[np.ndarray, " permutations"] | None = None
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from firsthand.compress.subject import Given, Subject
+from firsthand.compress.subject import Given, Subject, Unsuited
 from firsthand.errors import UserError
 from firsthand.model.mixers.quantized_cache import checked_bits
 from firsthand.model.presets import resolve
@@ -26,7 +26,7 @@ class KVCacheBits:
         mixers: list[Any] = [getattr(block, "mixer", None) for block in subject.model.blocks]
         able = [mixer for mixer in mixers if hasattr(mixer, "cache_bits")]
         if not able:
-            raise UserError("kv_cache: no layer of this model has a cache of keys and values to round.")
+            raise Unsuited("kv_cache: no layer of this model has a cache of keys and values to round.")
         for mixer in able:
             mixer.cache_bits = self.bits
         mixer = resolve(subject.fields)["mixer"]

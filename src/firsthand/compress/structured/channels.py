@@ -12,7 +12,7 @@ from firsthand.compress.structured.budget import Curve, sensitivity, share_out
 from firsthand.compress.structured.least_squares import SCORES, Normal, check_score, check_share, leaving, refitted
 from firsthand.compress.structured.specs import put_sizes, settled
 from firsthand.compress.structured.walk import check_subject, narrow, put_weight, walk
-from firsthand.compress.subject import Given, Subject
+from firsthand.compress.subject import Given, Subject, Unsuited
 from firsthand.errors import UserError, suggest
 from firsthand.model.ffns.gated import Gated
 from firsthand.model.ffns.mlp import MLP
@@ -105,16 +105,16 @@ class Channels:
 
 
 def check_ffns(model: Any) -> None:
-    """UserError unless some layer has an FFN and each is of a kind whose channels are known."""
+    """Unsuited unless some layer has an FFN and each is of a kind whose channels are known."""
     ffns: list[nn.Module] = [block.ffn for block in model.blocks if block.ffn is not None]
     for ffn in ffns:
         if type(ffn) not in READERS:
-            raise UserError(
+            raise Unsuited(
                 f"channels: what a channel of {type(ffn).__name__} is, is not known here; the FFNs gated and mlp have "
                 "them. Take away whole layers instead (part: layers)."
             )
     if not ffns:
-        raise UserError("channels: no layer of this model has an FFN. Take away whole layers instead (part: layers).")
+        raise Unsuited("channels: no layer of this model has an FFN. Take away whole layers instead (part: layers).")
 
 
 def say_channels(subject: Subject) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from firsthand.compress.structured.least_squares import SCORES, Normal, check_score, check_share, refitted
 from firsthand.compress.structured.specs import put_sizes, settled
 from firsthand.compress.structured.walk import check_subject, narrow, put_weight, walk
-from firsthand.compress.subject import Given, Subject
+from firsthand.compress.subject import Given, Subject, Unsuited
 from firsthand.errors import UserError, suggest
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.mixers.attention import CausalSelfAttention
@@ -111,10 +111,10 @@ def _rows(heads: Int[Tensor, " kept"], d_head: int) -> Int[Tensor, " rows"]:
 
 
 def check_mixers(model: LanguageModel) -> None:
-    """UserError unless some layer has heads that can be taken away."""
+    """Unsuited unless some layer has heads that can be taken away."""
     reason = why_not(model)
     if reason:
-        raise UserError(f"heads: {reason}. Take away channels or layers instead.")
+        raise Unsuited(f"heads: {reason}. Take away channels or layers instead.")
 
 
 def why_not(model: LanguageModel) -> str:

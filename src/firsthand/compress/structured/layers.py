@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from firsthand.compress.structured.least_squares import Normal, check_share, refitted
 from firsthand.compress.structured.specs import put_specs, settled, specs_of
 from firsthand.compress.structured.walk import batches, check_subject, last_map, put_weight, walk
-from firsthand.compress.subject import Given, Subject
+from firsthand.compress.subject import Given, Subject, Unsuited
 from firsthand.errors import UserError
 from firsthand.model.language_model import LanguageModel
 from firsthand.parts import split
@@ -76,10 +76,10 @@ def most_influential(influence: Float[Tensor, " layers"], stay: int) -> list[int
 
 
 def keep_layers(subject: Subject, kept: Sequence[int]) -> None:
-    """Let only these layers stay. UserError where the others would no longer be what they were."""
+    """Let only these layers stay. Unsuited where the others would no longer be what they were."""
     model, fields = subject.model, settled(subject)
     if len(kept) < len(model.blocks) and split(fields["residual"])[1].get("by_depth"):
-        raise UserError(
+        raise Unsuited(
             "layers: model.residual scales what each layer says by the number of layers (by_depth), so the others "
             "would say something else without these. Take away channels or heads instead."
         )

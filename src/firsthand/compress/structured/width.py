@@ -13,7 +13,7 @@ from firsthand.compress.structured.heads import KINDS
 from firsthand.compress.structured.least_squares import Normal, check_share, refitted
 from firsthand.compress.structured.specs import settled
 from firsthand.compress.structured.walk import LAST, batches, check_subject, narrow, put_weight
-from firsthand.compress.subject import Given, Subject
+from firsthand.compress.subject import Given, Subject, Unsuited
 from firsthand.errors import UserError
 from firsthand.model.block import Block
 from firsthand.model.language_model import LanguageModel
@@ -133,7 +133,7 @@ def _narrow_norm(norm: Any, heard: Gram, kept: Int[Tensor, " kept"]) -> None:
 
 
 def check_parts(model: LanguageModel) -> None:
-    """UserError for a part whose place in the stream is not known here."""
+    """Unsuited for a part whose place in the stream is not known here."""
     wrong: list[str] = []
     for block in model.blocks:
         mixer, ffn = block.mixer, block.ffn
@@ -144,7 +144,7 @@ def check_parts(model: LanguageModel) -> None:
     wrong += ["model.position = sinusoidal"] if isinstance(model.position, SinusoidalPosition) else []
     wrong += ["model.initialize = mup"] if model.logits_scale != 1.0 else []
     if wrong:
-        raise UserError(
+        raise Unsuited(
             f"width: {wrong[0]} depends on d_model in a way that is not known here. Take away channels, heads or "
             "layers instead."
         )

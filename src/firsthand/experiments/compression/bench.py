@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from firsthand.compress.plan import Plans
+from firsthand.compress.subject import Unsuited
 from firsthand.errors import UserError
 from firsthand.evaluate import texts
 from firsthand.evaluate.ask import Asked
@@ -95,8 +96,9 @@ class Bench:
         try:
             made = making.make(workshop, name, steps, lambda share, what: show.done(share, f"{name}: {what}"))
         except UserError as error:
-            show.note(f"{name} failed: {error}")
-            return Row(name, list(steps), error=str(error))
+            row = Row(name, list(steps), error=str(error), unsuited=isinstance(error, Unsuited))
+            show.note(row.why_not)
+            return row
         how = "was there already" if made.again else f"made in {made.seconds:.0f} s"
         show.note(f"{name}: {how}, {made.bytes / 1e6:,.1f} MB")
         opened = open_model(made.path, parts=self.question.parts)

@@ -36,7 +36,7 @@ class Page:
 
     def said(self) -> list[str]:
         """What to make of the table, above all where it is not what one would hope for."""
-        said = [f"{row.plan} failed: {row.error}" for row in self.rows if row.error]
+        said = [row.why_not for row in self.rows if row.error]
         said += [sentence for row in self.rows for sentence in _not_faster(row)]
         said += [
             f"{row.plan}: nothing is lost that could be seen: its rise has zero in its interval."
@@ -82,7 +82,7 @@ class Page:
 
 def _cells(row: Row, tasks: Sequence[str]) -> list[str]:
     if row.error or row.bits is None:
-        return [row.plan, "failed", *[""] * (7 + len(tasks))]
+        return [row.plan, "unsuited" if row.unsuited else "failed", *[""] * (7 + len(tasks))]
     between = "" if row.bits.low is None else f"{row.bits.low:.4f} to {row.bits.high:.4f}"
     rise = ""
     if row.rise:

@@ -19,7 +19,7 @@ class Row:
     the same passages; None of the original itself. `bytes`: of the weights on the disk. `tasks`: by task and metric.
 
     `fronts`: "bytes" or "decode" where no other row is both better and smaller, or better and faster. `error`: why
-    there are no figures.
+    there are no figures. `unsuited`: that is because the method does not suit such a model, and no fault of the plan.
     """
 
     plan: str
@@ -34,6 +34,14 @@ class Row:
     layers: Layers | None = None
     seconds: float | None = None
     error: str | None = None
+    unsuited: bool = False
+
+    @property
+    def why_not(self) -> str:
+        """Why there are no figures, in a sentence; empty if there are some."""
+        if not self.error:
+            return ""
+        return f"{self.plan} {'does not suit this model' if self.unsuited else 'failed'}: {self.error}"
 
     def beside(self, other: str, kind: str) -> float | None:
         """How many times as fast as the row called `other`, in the same rounds."""
@@ -59,6 +67,7 @@ class Row:
             "notes": self.notes,
             "seconds_to_make": self.seconds,
             "error": self.error,
+            "unsuited": self.unsuited,
         }
 
 

@@ -62,7 +62,7 @@ class Codes:
         return Instruction(kind=kind, **pointers, **form, **sizes, **fields)
 
     def multiply(
-        self, x: Float[Tensor, "*rows d_in"], bias: Float[Tensor, "d_out"] | None = None
+        self, x: Float[Tensor, "*rows d_in"], bias: Float[Tensor, " d_out"] | None = None
     ) -> Float[Tensor, "*rows d_out"]:
         """One row or a few. Sums are fp32, whatever the precision of x and of the answer."""
         whole = x.reshape(-1, self.shape[1]).float().contiguous()

@@ -9,7 +9,7 @@ from torch import Tensor
 from firsthand.model import Position
 
 
-def slopes(n_heads: int) -> Float[Tensor, "heads"]:
+def slopes(n_heads: int) -> Float[Tensor, " heads"]:
     """The penalty per token of distance for each head: 2^(-8/n), 2^(-16/n) … 2^(-8), section 3.
 
     If n is no power of two: those of the power below it, then every other one of the power above it (appendix B.2 and

@@ -11,7 +11,7 @@ from firsthand.model.positions.tables import rows
 from firsthand.ops.rotate import LAYOUTS, rotate, turns_of
 
 
-def frequencies(d_head: int, theta: float = 10000.0) -> Float[Tensor, "half"]:
+def frequencies(d_head: int, theta: float = 10000.0) -> Float[Tensor, " half"]:
     """Radians per position of each pair of channels: theta^(-2i / d_head), section 3.2.2."""
     return theta ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
 

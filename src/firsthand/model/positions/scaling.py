@@ -7,23 +7,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Scaled = tuple[Float[Tensor, "half"], float]
+Scaled = tuple[Float[Tensor, " half"], float]
 """The new frequencies, and what queries and keys are multiplied by."""
 
 
-def linear(turns: Float[Tensor, "half"], theta: float, factor: float, trained_length: int) -> Scaled:
+def linear(turns: Float[Tensor, " half"], theta: float, factor: float, trained_length: int) -> Scaled:
     """Position interpolation: every pair turns `factor` times slower (Chen et al. 2023, arXiv 2306.15595)."""
     return turns / factor, 1.0
 
 
-def ntk(turns: Float[Tensor, "half"], theta: float, factor: float, trained_length: int) -> Scaled:
+def ntk(turns: Float[Tensor, " half"], theta: float, factor: float, trained_length: int) -> Scaled:
     """A larger theta: the slowest pair turns `factor` times slower, the fastest as before (arXiv 2309.00071, 3.1)."""
     d_head = 2 * len(turns)
     slowed = theta * factor ** (d_head / (d_head - 2)) if d_head > 2 else theta
     return slowed ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head), 1.0
 
 
-def yarn(turns: Float[Tensor, "half"], theta: float, factor: float, trained_length: int) -> Scaled:
+def yarn(turns: Float[Tensor, " half"], theta: float, factor: float, trained_length: int) -> Scaled:
     """Slow only the pairs that turn less than once in the trained length, and sharpen attention (arXiv 2309.00071).
 
     Section 3.2: pairs with more than 32 turns stay, those with less than one are interpolated. Between the two the
@@ -42,7 +42,7 @@ def yarn(turns: Float[Tensor, "half"], theta: float, factor: float, trained_leng
     return turns * (1 - slowed) + turns / factor * slowed, 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
 
 
-def llama3(turns: Float[Tensor, "half"], theta: float, factor: float, trained_length: int) -> Scaled:
+def llama3(turns: Float[Tensor, " half"], theta: float, factor: float, trained_length: int) -> Scaled:
     """Pairs that turn less than once in the trained length are slowed, those with more than four turns are not.
 
     Between them the share is straight in the number of turns. It is how Llama 3.1 was extended; no paper states the

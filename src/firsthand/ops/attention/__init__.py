@@ -59,7 +59,7 @@ def attention(
     sink_tokens: int = 0,
     bias: Float[Tensor, "..."] | None = None,
     softcap: float | None = None,
-    sinks: Float[Tensor, "heads"] | None = None,
+    sinks: Float[Tensor, " heads"] | None = None,
     scale: float | None = None,
     dropout: float = 0.0,
     version: str = "auto",

@@ -13,7 +13,7 @@ def attention(
     scale: float | None = None,
     bias: Float[Tensor, "..."] | None = None,
     softcap: float | None = None,
-    sinks: Float[Tensor, "heads"] | None = None,
+    sinks: Float[Tensor, " heads"] | None = None,
 ) -> Float[Tensor, "*batch heads query d_value"]:
     """softmax(scale · query keyᵀ + bias) value, over the visible keys ("Attention is all you need", 3.2.1).
 

@@ -36,7 +36,7 @@ LEVELS = (
 """Quantiles of the normal distribution, zero among them (appendix E)."""
 
 
-def quantize(weight: Float[Tensor, "d_out d_in"]) -> tuple[UInt8[Tensor, "pairs"], Float[Tensor, "blocks"]]:
+def quantize(weight: Float[Tensor, "d_out d_in"]) -> tuple[UInt8[Tensor, " pairs"], Float[Tensor, " blocks"]]:
     """The nearest level of each number over the largest of its block, two in a byte, and those largest numbers.
 
     Blocks run along the rows and over their ends; the last one is filled up with zeros.
@@ -51,7 +51,7 @@ def quantize(weight: Float[Tensor, "d_out d_in"]) -> tuple[UInt8[Tensor, "pairs"
 
 
 def dequantize(
-    codes: UInt8[Tensor, "pairs"], scales: Float[Tensor, "blocks"], d_out: int, d_in: int
+    codes: UInt8[Tensor, " pairs"], scales: Float[Tensor, " blocks"], d_out: int, d_in: int
 ) -> Float[Tensor, "d_out d_in"]:
     """The numbers that `quantize` has kept, in fp32."""
     table = torch.tensor(list(itertools.product(LEVELS, LEVELS)), device=codes.device)  # of every byte

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def rms_norm(
-    x: Float[Tensor, "*rows d"], gain: Float[Tensor, "d"] | None = None, eps: float = 1e-5
+    x: Float[Tensor, "*rows d"], gain: Float[Tensor, " d"] | None = None, eps: float = 1e-5
 ) -> Float[Tensor, "*rows d"]:
     """x / sqrt(mean(x²) + eps) · gain, the mean over the last axis. The statistics are fp32 at least."""
     by_hand = x.device.type == "cpu" and not torch.compiler.is_compiling()
