@@ -13,7 +13,9 @@ from firsthand.cli import main
 from firsthand.cli.train import find_recipe
 from firsthand.errors import UserError
 from firsthand.learn import grading, manifest
+from firsthand.learn.milestones import MILESTONES
 from firsthand.learn.mine import Mine, Part, collect
+from firsthand.parts import split
 
 NORMS = """import torch
 from torch import nn
@@ -263,3 +265,11 @@ def test_what_goes_on_from_a_run_without_a_twin_stands_alone(built, firsthand, f
     code, said, err = firsthand("milestone", "M4", *few)
     assert code == 0, err
     assert "Nothing stands beside it" in said + err
+
+
+def test_the_run_beside_a_milestone_differs_in_your_parts_alone():
+    for goal in MILESTONES.values():
+        if goal.trains:
+            train = config.load(find_recipe(goal.recipe), list(goal.settings)).train
+            assert split(train.optimizer)[0] == "adamw"  # what lesson 9 has, with the recipe's arguments
+            assert split(train.schedule)[0] == "warmup_cosine"

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from firsthand.errors import UserError, suggest
 
+LEARNT = ("train.optimizer={part: adamw, lr: 2.0e-3, weight_decay: 0.1}", "train.schedule={part: warmup_cosine}")
+"""In place of the recipe's own: what lessons have, so that the run beside yours differs in your parts alone."""
+TUNED = ("train.epochs=null", "train.steps=60", "data.row_tokens=64", *LEARNT)
+
 
 @dataclass(frozen=True)
 class Milestone:
@@ -41,7 +45,7 @@ MILESTONES = {
             "it talks: your GPT is taught to answer",
             lesson=10,
             recipe="dialogue",
-            settings=("train.epochs=null", "train.steps=60", "data.row_tokens=64"),
+            settings=TUNED,
             after="M3",
             then="firsthand chat runs/{run} --prompt 'To be, or not to be?'",
         ),
@@ -50,7 +54,7 @@ MILESTONES = {
             "it goes on to learn through an adapter, all else frozen",
             lesson=13,
             recipe="dialogue",
-            settings=("train.epochs=null", "train.steps=60", "data.row_tokens=64", "adapt.adapter=lora"),
+            settings=(*TUNED, "adapt.adapter=lora"),
             after="M4",
             then="firsthand chat runs/{run} --prompt 'To be, or not to be?'",
         ),
