@@ -10,7 +10,7 @@
 # of neighbours and makes one new token of the most frequent pair. With a vocabulary of V tokens that is V - 256 times
 # (less the special tokens). What is learnt is a list of pairs, the *merges*, in the order in which they were learnt:
 #
-# $$\text{pair}_k = \arg\max_{(a, b)} \text{count}(a\,b), \qquad a\,b \to 256 + k$$
+# $$\text{pair}_k = \text{arg max}_{(a, b)} \; \text{count}(a\,b), \qquad a\,b \to 256 + k$$
 #
 # In shapes: a text of n bytes is n ids at first. Every merge makes the list shorter and the vocabulary longer by one.
 

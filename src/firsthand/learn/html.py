@@ -2,9 +2,15 @@
 
 import html
 from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
+from firsthand.learn.formula import as_mathml
 from firsthand.learn.manifest import Lesson
 from firsthand.learn.pages import Cell
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 STYLE = """
 body { max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.55 Georgia, serif; color: #222; }
@@ -30,7 +36,17 @@ def _cell(cell: Cell) -> str:
     if not cell.markdown:
         printed = f'\n<pre class="printed">{html.escape(cell.output)}</pre>' if cell.output else ""
         return f"<pre>{html.escape(cell.text)}</pre>{printed}"
-    from markdown_it import MarkdownIt
-
-    shown: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(cell.text)
+    shown: str = _parser().render(cell.text)
     return f'<div class="exercise">{shown}</div>' if cell.tagged("exercise") is not None else shown
+
+
+@cache
+def _parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+    from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+    def mathml(latex: str, options: dict[str, bool]) -> str:
+        return as_mathml(latex, "block" if options["display_mode"] else "inline")
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    return parser.use(dollarmath_plugin, renderer=mathml)

@@ -64,11 +64,13 @@ def notebook(number: Number = None, where: Where = None, json: Json = False) -> 
 
 
 def _print(found: "list[Cell]") -> None:
-    """Prose as rich lays it out; code as it is. Piped, it is Markdown."""
+    """Prose as rich lays it out, formulas in a line of characters, code as it is. Piped, it is Markdown."""
+    from firsthand.learn.formula import readable
+
     out = console()
     if not out.is_terminal:
         for cell in found:
-            say(cell.text + "\n" if cell.markdown else f"```python\n{cell.text}\n```\n")
+            say(readable(cell.text) + "\n" if cell.markdown else f"```python\n{cell.text}\n```\n")
             if cell.output:
                 say(f"```text\n{cell.output}\n```\n")
         return
@@ -76,5 +78,7 @@ def _print(found: "list[Cell]") -> None:
     from rich.syntax import Syntax
 
     for cell in found:
-        out.print(Markdown(cell.text) if cell.markdown else Syntax(cell.text, "python", background_color="default"))
+        out.print(
+            Markdown(readable(cell.text)) if cell.markdown else Syntax(cell.text, "python", background_color="default")
+        )
         say("", *([cell.output, ""] if cell.output else []))
