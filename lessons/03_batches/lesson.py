@@ -230,8 +230,8 @@ print(f"training loss {losses[-1]:.3f}, validation {validate(broken):.2f} nats\n
 #   the same text (Ding et al. 2024, arXiv 2404.10830).
 # - The embedding is still a table of rows. Nowadays it is often used a second time, transposed, to make the logits.
 #
-# `firsthand learn milestone M1` trains a model that knows one token, on the batches of your `get_batch`, in the real
-# pipeline. The shipped code:
+# `firsthand learn milestone M1` trains a model that knows one token, in the real pipeline: tokens from the merges that
+# your `train_bpe` learns, in the batches of your `get_batch`. The shipped code:
 
 # %%
 show("data/packing.py:windows")

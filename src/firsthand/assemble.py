@@ -21,13 +21,14 @@ from firsthand.data.drawn import DrawnLoader, draw_of
 from firsthand.data.labelled import ExampleLoader, Examples
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
-from firsthand.errors import UserError, suggest
+from firsthand.errors import UserError, of_a_part, suggest
 from firsthand.model.count import count_blocks, flops_per_token
 from firsthand.model.language_model import LanguageModel
 from firsthand.model.make import build_model, sketch
 from firsthand.model.presets import resolve
 from firsthand.parts import build, find, split
 from firsthand.tokens import Tokenizer
+from firsthand.tokens.bpe import train_bpe
 from firsthand.tokens.chat import ChatTemplate
 from firsthand.train.budget import Budget
 from firsthand.train.objectives import OBJECTIVES, Objective
@@ -122,11 +123,15 @@ def tokenizer_maker(config: Config) -> Callable[[Iterable[str]], Tokenizer]:
     for argument in arguments:
         if argument not in known:
             raise UserError(f"tokenizer: {name} has no argument {argument!r}. {suggest(argument, known)}")
+    if "merges" in arguments:
+        arguments["merges"] = find("tokenizer.merges", {"train_bpe": train_bpe}, str(arguments["merges"]))
 
     def make(texts: Iterable[str]) -> Tokenizer:
         try:
             return train(texts, **arguments)
         except TypeError as error:
+            if of_a_part(error):
+                raise
             raise UserError(f"tokenizer: {name} cannot be trained with {arguments} ({error}).") from error
 
     return make

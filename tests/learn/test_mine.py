@@ -194,6 +194,19 @@ def test_a_milestone_of_conversations_claims_no_batches(built, firsthand, monkey
     assert "data.batches=my_llm/batches.py:get_batch" in firsthand("milestone", "M3", "--dry")[1]
 
 
+def test_merges_enter_where_the_tokenizer_has_some(built, firsthand, monkeypatch) -> None:
+    merges = Part("bpe_train", "tokenizer.merges", "my_llm/bpe_train.py:train_bpe", "0")
+    monkeypatch.setattr("firsthand.learn.mine.collect", lambda *_, **__: Mine((merges,), (), {}))
+    Path("runs/my-M3").mkdir(parents=True)
+    Path("runs/my-M3/config.yaml").write_text("model: {norm: layer_norm}\n")
+    told = json.loads(firsthand("milestone", "M1", "--dry", "--json")[1])
+    assert "tokenizer.merges=my_llm/bpe_train.py:train_bpe" in told["command"]
+    for name, why in (("M3", "this run is char, which has no merges"), ("M4", "begins with has a tokenizer")):
+        told = json.loads(firsthand("milestone", name, "--dry", "--json")[1])
+        assert "merges" not in told["command"]
+        assert why in told["mine"]["elsewhere"]["tokenizer.merges"]
+
+
 ATTENTION = "class CausalSelfAttention:\n    def __init__(self, d_model{more}): ...\n"
 ROPE = ("rope", "model.position", "Rope")
 POSITIONS = """from firsthand.model import Position

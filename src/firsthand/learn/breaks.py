@@ -15,6 +15,9 @@ OUTCOMES = {
     "better": "the validation loss ends lower",
     "nan": "the loss is no number, or the run fails",
 }
+APART = ELSEWHERE | {"tokenizer.merges": "other merges make other tokens, whose losses cannot be set beside each other"}
+TRAINED = {slot: one for slot, one in SETTINGS.items() if slot != "tokenizer.merges"}
+"""The settings in which a slip can be trained, by slot."""
 STEPS = 400
 CLOSE = 0.03
 """Nats a token: two seeds of these short runs differ by about as much."""
@@ -50,7 +53,7 @@ def which(exercise: str | None) -> str:
         for lesson in manifest.lessons()
         for slip in lesson.breaks
         for one in lesson.exercises
-        if one.slot in SETTINGS and slip in mutants(one)
+        if one.slot in TRAINED and slip in mutants(one)
     )
     return "Which slip of which exercise? The lessons try these:\n" + "\n".join(pairs)
 
@@ -68,10 +71,10 @@ def steps_of(exercise: Exercise, mutant: str) -> int:
 
 def setting(exercise: Exercise) -> str:
     """The setting of a run that takes the exercise's part. UserError where no run does."""
-    if exercise.slot in SETTINGS:
-        return SETTINGS[exercise.slot]
-    why = f": {ELSEWHERE[exercise.slot]}" if exercise.slot in ELSEWHERE else ", so it cannot be trained with a slip"
-    possible = [one.id for one in manifest.exercises() if one.slot in SETTINGS]
+    if exercise.slot in TRAINED:
+        return TRAINED[exercise.slot]
+    why = f": {APART[exercise.slot]}" if exercise.slot in APART else ", so it cannot be trained with a slip"
+    possible = [one.id for one in manifest.exercises() if one.slot in TRAINED]
     raise UserError(f"No setting of a run takes the part of {exercise.id} alone{why}. {suggest(exercise.id, possible)}")
 
 

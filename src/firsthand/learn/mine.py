@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from firsthand.config import Config
 
 SETTINGS = {
+    "tokenizer.merges": "tokenizer.merges",
     "data.batches": "data.batches",
     "ops.attention": "train.attention",
     "ops.cross_entropy": "train.objective.cross_entropy",
@@ -34,7 +35,6 @@ SETTINGS = {
 """By the slot of an exercise: the setting of a run that takes its part."""
 
 ELSEWHERE = {
-    "tokenizer": "a run stores its tokenizer as tokenizer.json, which only the five shipped kinds can read back",
     "adapt.adapter": "it acts when a trained model is tuned: firsthand learn milestone M5",
     "train.objective.loss": "it acts when a teacher teaches a smaller model: firsthand learn milestone M7",
     "compress.quantizer": "it acts when a trained model is made smaller: firsthand learn milestone M7",
@@ -72,20 +72,16 @@ class Mine:
     elsewhere: dict[str, str]
 
     def fitting(self, shipped: "Config") -> "Mine":
-        """As this run takes them. Conversations have rows of their own, so no batches enter.
+        """As this run takes them: what it has no place for stays out, and `elsewhere` says why.
 
         A part that stands in for the shipped one of its name is given the same arguments: with another learning rate
         the two runs would not tell whether the parts do the same.
         """
-        kind, tree = shipped.data.kind, shipped.model_dump(mode="json")
-        kept = tuple(
-            replace(part, arguments=_arguments(part, tree))
-            for part in self.parts
-            if kind == "text" or part.setting != "data.batches"
-        )
-        out = {part.setting for part in self.parts} - {part.setting for part in kept}
-        left = tuple(one for one in self.shipped if kind == "text" or one != "data.batches")
-        return Mine(kept, left, self.elsewhere | dict.fromkeys(sorted(out), f"data.kind={kind} has rows of its own"))
+        tree, out = shipped.model_dump(mode="json"), _no_place(shipped)
+        kept = tuple(replace(one, arguments=_arguments(one, tree)) for one in self.parts if one.setting not in out)
+        left = tuple(one for one in self.shipped if one not in out)
+        told = {one.setting: out[one.setting] for one in self.parts if one.setting in out}
+        return Mine(kept, left, self.elsewhere | told)
 
     @property
     def overrides(self) -> list[str]:
@@ -110,6 +106,20 @@ class Mine:
             "shipped": list(self.shipped),
             "elsewhere": self.elsewhere,
         }
+
+
+def _no_place(shipped: "Config") -> dict[str, str]:
+    """The settings that such a run has no place for, and why."""
+    out = {}
+    if shipped.data.kind != "text":
+        out["data.batches"] = f"data.kind={shipped.data.kind} has rows of its own"
+    if shipped.model.weights:
+        out["tokenizer.merges"] = "the model that this run begins with has a tokenizer"
+    elif (kind := split(shipped.tokenizer)[0]) != "bpe":
+        out["tokenizer.merges"] = (
+            f"the tokenizer of this run is {kind}, which has no merges: firsthand learn milestone M1"
+        )
+    return out
 
 
 def _arguments(part: Part, tree: Any) -> dict[str, Any]:

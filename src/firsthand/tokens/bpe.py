@@ -23,6 +23,7 @@ from firsthand.tokens.base import END_OF_TEXT, TableTokenizer, check_size, speci
 from firsthand.tokens.batch import Batch
 from firsthand.tokens.chain import END, Chain, Pair
 from firsthand.tokens.learner import Learner
+from firsthand.tokens.merging import Merging, beginning, learnt_by
 from firsthand.tokens.ranks import ID, apply_ranked, in_order, ranked, read_merges
 from firsthand.tokens.split import Split, byte_level
 from firsthand.tokens.splits import CL100K, GPT2, O200K, QWEN2, SMOLLM, TEKKEN, split_of
@@ -212,19 +213,26 @@ class BPETokenizer(TableTokenizer):
         vocab_size: int | None = None,
         special_tokens: Sequence[str] = (END_OF_TEXT,),
         split: str = "gpt2",
+        characters: int | None = None,
+        merges: Merging | None = None,
     ) -> "BPETokenizer":
         """`split` is the name of one of `splits`, or UserError. So many merges that `vocab_size` is filled exactly, or
-        UserError with the largest size that `texts` support; absent: as many as they do, at most 8192 tokens."""
+        UserError with the largest size that `texts` support; absent: as many as they do, at most 8192 tokens. They are
+        learnt from the first `characters`, by `merges` if that is given (merging.py)."""
         known = {each.name: each for each in cls.splits}
         if split not in known:
             raise UserError(f"There is no split pattern {split!r} for BPE. {suggest(split, known)}")
         cut, names = known[split], with_end(special_tokens)
         fixed = 256 + len(special_names(names, cut))
         size = check_size(vocab_size, fixed, sys.maxsize, "byte-level BPE")
-        pieces = {to_bytes(piece): n for piece, n in cut.count(texts).items()}
-        merges = Learner({piece.translate(ALPHABET): n for piece, n in pieces.items()}).learn(size - fixed)
-        check_size(vocab_size, fixed, fixed + len(merges), "byte-level BPE")
-        return cls.of_merges(merges, names, cut)
+        texts = beginning(texts, characters)
+        if merges is not None:
+            learnt = learnt_by(merges, texts, size, special_names(names, cut))
+        else:
+            pieces = {to_bytes(piece): n for piece, n in cut.count(texts).items()}
+            learnt = Learner({piece.translate(ALPHABET): n for piece, n in pieces.items()}).learn(size - fixed)
+        check_size(vocab_size, fixed, fixed + len(learnt), "byte-level BPE")
+        return cls.of_merges(learnt, names, cut)
 
     def prepare(self, text: str) -> str:
         return compose(text) if self.nfc else text
