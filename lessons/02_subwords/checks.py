@@ -70,7 +70,7 @@ TRAIN = Checks(
             lambda parts: parts.train_bpe("éé", 257),
             [(127, 102)],
             "train_bpe('éé', 257)",
-            "é is two bytes, with the ids 127 and 102 in GPT-2's order. Bytes are few, so nothing is ever unknown.",
+            "é is two bytes, 127 and 102 in GPT-2's order. The pair comes twice, and there is room for one merge.",
             'Look at list("é".encode().translate(ALPHABET)).',
         ),
         p.by_hand(
@@ -86,7 +86,7 @@ TRAIN = Checks(
             lambda parts: parts.train_bpe("low low lower", 259),
             [(75, 78), (256, 86), (220, 257)],
             "train_bpe('low low lower', 259)",
-            "l o comes three times and is merged; then lo w, three times; then the space with low, twice.",
+            "l o comes three times, as o w does, and has smaller ids; then lo w, three times; then the space with low.",
             "Print counts and the chosen pair at each step, and compare with a count on paper.",
         ),
         p.by_hand(

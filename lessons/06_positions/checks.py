@@ -160,8 +160,8 @@ ABSOLUTE = Checks(
             first_place,
             lambda parts, **given: learned(parts, given).table.detach()[:1][None],
             "What is added to a token at place 0 and row 0 of the table",
-            "Places are counted from 0, so the first row belongs to the first token.",
-            "Add the row of the table whose number is the index, not one more.",
+            "Row 0 belongs to place 0 and is added to the token, which stays as it is.",
+            "Call embed at place 0 with x = 0 and with a table of zeros: row 0 and x should come back.",
         ),
         p.parity(
             "by_index",
@@ -298,7 +298,7 @@ def precise(subject) -> None:
     if away > 0.1:
         raise Broken(
             f"Heads in bfloat16 at place 1001 come out wrong by up to {float(away):.2g}.",
-            "bfloat16 has 8 bits: in it, 1001 is 1000, and the first pair turns a whole radian less.",
+            "Far places need all pairs, too, and exact angles; bfloat16, with its 8 bits, takes 1001 for 1000.",
             "Compute index · frequency, its cos and its sin in float32 or better, whatever the heads are in.",
         )
 

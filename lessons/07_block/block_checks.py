@@ -136,7 +136,7 @@ CHECKS = Checks(
             "mixer_half",
             "ffn",
             "Where the ffn says nothing, your output and x + mixer(mixer_norm(x))",
-            "Each part looks at a normed copy and adds its answer to the stream as it was.",
+            "Each part looks at a normed copy and adds its answer to the stream, which keeps what was said before.",
             "Write the first half alone: normed, mixed, added.",
         ),
         half_of(

@@ -30,7 +30,7 @@ def at(name: str, fraction: float, expected: float, why: str, todo: str, warmup:
     return p.start_value(name, read, expected, 1e-6, what, why, todo)
 
 
-DOWN = "Over the rest of the run the cosine's angle goes from 0 to π, once, whatever the warm-up took."
+DOWN = "After the warm-up the cosine's angle goes from 0 to π, once, and the multiplier from 1 to `final`."
 
 SCHEDULE = Checks(
     call=multipliers,
@@ -435,7 +435,7 @@ STEP = Checks(
             lambda parts, **given: steps(parts, **given | {"max_norm": None}),
             lambda parts, **given: twice(parts, **given | {"max_norm": None}),
             "Two steps without clipping, and the same with every microbatch coming twice,",
-            "The mean over all targets does not change if each comes twice, and neither may its gradient.",
+            "If each target comes twice, the mean is the same, and so must its gradient be. Each step has its own.",
             "Divide the gradients by the number of targets of all microbatches.",
         ),
         p.parity(

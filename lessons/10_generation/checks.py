@@ -142,7 +142,7 @@ SAMPLING = Checks(
             lambda parts: drawn(parts, torch.stack((SURE.log(), FOUR.log())), top_p=0.75).int().tolist(),
             [[1, 0, 0, 0], [0, 1, 0, 1]],
             "Which ids come (1) at top_p = 0.75 from the shares 0.97, 0.01, 0.01, 0.01 and 0.15, 0.5, 0.05, 0.3",
-            "One text may be sure of its next word while another is not; each has its own set.",
+            "The most probable stay until they hold p: one token where a row is sure of its next word, more elsewhere.",
             "Decide for each row: how many places, and which.",
         ),
         shares(
