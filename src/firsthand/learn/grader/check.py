@@ -223,7 +223,7 @@ class _Worker:
             slip.name if slip else None,
             f"After {timeout:g} s it was still running{where and f', at {where}'} (the check was {self.at}).",
             "The inputs are tiny, so this loop has no end, or the work grows far too fast with the size.",
-            f"Print what changes from one turn of the loop {where and f'at {where} '}to the next.",
+            (slip and slip.next) or f"Print what changes from one turn of the loop {where and f'at {where} '}to the next.",
             evidence,
         )
 
