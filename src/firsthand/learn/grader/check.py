@@ -214,6 +214,7 @@ class _Worker:
         where = self._line(file)
         slips = [one for one in mutants(exercise).values() if one.symptom == f"timeout:{self.at}"]
         slip = slips[0] if len(slips) == 1 else None
+        todo = f"Print what changes from one turn of the loop {where and f'at {where} '}to the next."
         evidence = {"where": where, "failed": ["timeout"], "heard": self.tail()} | ({"say": slip.say} if slip else {})
         return Verdict(
             exercise.id,
@@ -223,7 +224,7 @@ class _Worker:
             slip.name if slip else None,
             f"After {timeout:g} s it was still running{where and f', at {where}'} (the check was {self.at}).",
             "The inputs are tiny, so this loop has no end, or the work grows far too fast with the size.",
-            (slip and slip.next) or f"Print what changes from one turn of the loop {where and f'at {where} '}to the next.",
+            (slip and slip.next) or todo,
             evidence,
         )
 
