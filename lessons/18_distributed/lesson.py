@@ -35,14 +35,7 @@
 # like that all the time.
 
 # %%
-import inspect
-import json
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -50,25 +43,23 @@ import torch
 from firsthand.data.loader import Loader
 from firsthand.data.shards import Tokens
 from firsthand.learn.page import is_long, mine, show
+from firsthand.learn.ranks import run_ranks
 
 GradientSum = mine("gradient_sum").GradientSum
 
-
-class Sent:
-    """What an all-reduce returns. Here the other rank's gradients are known beforehand, and nothing has to travel."""
-
-    def wait(self) -> None:
-        pass
-
-
 weight = torch.nn.Linear(1, 1, bias=False)
 targets = {0: [1.0, 2.0, 3.0], 1: [6.0]}
-sums = GradientSum(weight, 2, all_reduce=lambda flat, async_op=False: (flat.add_(sum(targets[1])), Sent())[1])
-with sums:
+
+
+def all_reduce(flat, async_op=False):
+    """No network yet: what rank 1 would send is known, and has arrived when rank 0 waits for it."""
+    return SimpleNamespace(wait=lambda: flat.add_(sum(targets[1])))
+
+
+with GradientSum(weight, 2, all_reduce=all_reduce):
     sum(weight(torch.tensor([x])) for x in targets[0]).sum().backward()
-print(
-    "rank 0 has, after the exchange,", weight.weight.grad.item(), "and divides it by", sum(map(len, targets.values()))
-)
+total = sum(map(len, targets.values()))
+print("rank 0 has, after the exchange,", weight.weight.grad.item(), "and divides it by", total)
 
 # %% [markdown]
 # ## Who reads what
@@ -79,16 +70,9 @@ print(
 # %%
 alphabet = Tokens.of(np.arange(33, dtype=np.uint16), vocab_size=64)
 for step in range(2):
-    rows = {
-        name: [
-            row.tolist()
-            for batch in Loader(alphabet, 4, 16, 1, None, 2, rank, world).batch(step)
-            for row in batch.inputs
-        ]
-        for name, rank, world in (("one process", 0, 1), ("rank 0 of 2", 0, 2), ("rank 1 of 2", 1, 2))
-    }
-    for name, found in rows.items():
-        print(f"step {step}  {name}: {found}")
+    for name, rank, world in (("one process", 0, 1), ("rank 0 of 2", 0, 2), ("rank 1 of 2", 1, 2)):
+        batches = Loader(alphabet, 4, 16, 1, None, 2, rank, world).batch(step)
+        print(f"step {step}  {name}: {[row.tolist() for batch in batches for row in batch.inputs]}")
 
 # %% [markdown]
 # ## Buckets: send while you still compute
@@ -124,7 +108,7 @@ for step in range(2):
 # ## Two real processes
 #
 # Now with processes and a network (gloo, over the loopback). What `torchrun` does is small: it starts the same program
-# several times, with four variables set: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. The cell below does the same.
+# several times, with four variables set: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. `run_ranks` does the same.
 # The job is a small GPT on Shakespeare's plays (2 layers, d_model 64), in steps of 2048 tokens. One process computes
 # them in two microbatches; two processes compute one each.
 #
@@ -173,11 +157,9 @@ def prepared(rank: int, world: int):
     return model, adamw(list(model.named_parameters()), lr=0.005), batches
 
 
-def job(folder: str, steps: int, talks: bool) -> None:
+def job(steps: int, talks: bool) -> dict:
     """One rank of a run. `talks`: whether gradients are exchanged at all."""
-    import json
     import time
-    from pathlib import Path
 
     from firsthand.learn.page import mine
     from firsthand.train.objectives.next_token import NextToken
@@ -204,32 +186,12 @@ def job(folder: str, steps: int, talks: bool) -> None:
             seconds.append(events[-1][1] - events[0][1])
     weights = [float(one.detach().double().sum()) for one in model.parameters()]
     count = sum(one.numel() for one in model.parameters())
-    found = {"losses": losses, "seconds": seconds, "events": events, "weights": weights, "count": count}
-    Path(folder, f"{group.rank}.json").write_text(json.dumps(found))
+    return {"losses": losses, "seconds": seconds, "events": events, "weights": weights, "count": count}
 
 
-def run(world: int, steps: int, talks: bool = True) -> list[dict]:
-    """What each rank found."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = "\n".join(map(inspect.getsource, (timed, prepared, job)))
-    program += "\nimport sys\njob(sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'True')\n"
-    with tempfile.TemporaryDirectory() as folder:
-        there = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-        there |= {"PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-c", program, folder, str(steps), str(talks)]
-        started = [
-            subprocess.Popen(command, env=there | {"RANK": str(rank)}, stdout=subprocess.DEVNULL)
-            for rank in range(world)
-        ]
-        ended = [process.wait() for process in started]
-        assert not any(ended), "a rank stopped with an error; it is printed above"
-        return [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(world)]
-
-
+functions = (timed, prepared, job)
 steps = 100 if is_long() else 20
-one, two = run(1, steps)[0], run(2, steps)
+(one,), two = run_ranks(functions, 1, steps, True), run_ranks(functions, 2, steps, True)
 print("step   one process   two processes   difference")
 for step in sorted({0, 1, steps // 2, steps - 1}):
     loss, other = one["losses"][step], two[0]["losses"][step]
@@ -283,7 +245,7 @@ print(f"a step: one process {alone:.0f} ms, two {together:.0f} ms; gradients: {4
 # of two ranks, somewhat higher, or much higher? And which weights would you save?
 
 # %%
-strangers = run(2, steps, talks=False)
+strangers = run_ranks(functions, 2, steps, False)
 loss, other = two[0]["losses"][-1], strangers[0]["losses"][-1]
 print(f"mean loss of the last step: exchanging {loss:.3f}, every rank for itself {other:.3f}")
 apart = max(abs(a - b) for a, b in zip(strangers[0]["weights"], strangers[1]["weights"], strict=True))
