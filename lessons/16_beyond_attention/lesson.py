@@ -112,9 +112,8 @@ for n in (4, 8, 16, 32, 64, 128):
 #
 # Each channel of x has its own h, of d_state numbers, which fade at their own rates (A: channels × d_state). What makes
 # it *selective* is the index t: Δ, B and C are computed from the token. **Δ** is attention to it: at 0 nothing is
-# written and nothing fades; a large Δ wipes the memory and writes the token in its place. It is a softplus, hence
-# never negative. **B** says where to write, **C** where to read, like key and query. **A** is learnt, but the same for
-# all tokens, and kept negative as -exp(A_log).
+# written and nothing fades; a large Δ wipes the memory and writes the token in its place. It is a softplus, so never
+# negative. **B** says where to write, **C** where to read. **A** = -exp(A_log) is learnt, the same for all tokens.
 #
 # By hand: A = -ln 2, which halves the memory in one unit of time; x = 4, 6; Δ = 1, 2; B = 1; C = 1, 10. First h = 1 · 4
 # = 4, y = 4. Then two units pass, a quarter of it is left, which is 1; 2 · 6 is added: h = 13, y = 130.

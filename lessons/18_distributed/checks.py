@@ -11,28 +11,10 @@ from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property, module
 from firsthand.learn.grader.subject import Sign
 
-Group = module(Path(__file__).with_name("group.py")).Group
+HERE = Path(__file__)
+Group, Net = module(HERE.with_name("group.py")).Group, module(HERE.with_name("net.py")).Net
 
 TINY, SMALL, LARGE = 1, 200, 1 << 20
-
-
-class Net(nn.Module):
-    """Two layers and a vector that only rows with `lucky` use; the first bias may be frozen."""
-
-    def __init__(self, dtype: torch.dtype, frozen: bool = False) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(3)
-
-        def weight(*shape: int, learns: bool = True) -> nn.Parameter:
-            return nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype), learns)
-
-        self.first, self.bias = weight(5, 3), weight(5, learns=not frozen)
-        self.rare = weight(7)
-        self.second, self.gain = weight(7, 5), weight(7)
-
-    def forward(self, x: Tensor, lucky: bool) -> Tensor:
-        y = torch.tanh(x @ self.first.T + self.bias) @ self.second.T
-        return ((y + self.rare if lucky else y) * self.gain).square().sum()
 
 
 def step(parts, x, bucket_bytes, lucky, frozen=False, steps=1):
