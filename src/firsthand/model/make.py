@@ -9,6 +9,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from firsthand.errors import UserError
+from firsthand.model.block import Block
 from firsthand.model.blocks import BLOCKS
 from firsthand.model.ffns import FFNS
 from firsthand.model.initialize import INITIALIZERS
@@ -117,7 +118,7 @@ def _block(
         BLOCKS,
         fields["block"],
         files,
-        mixer=_whole(build("model.mixer", MIXERS, mixer, files, **offered, **for_mixers, layer=number), mixer),
+        mixer=build("model.mixer", MIXERS, mixer, files, **offered, **for_mixers, layer=number),
         ffn=build("model.ffn", FFNS, ffn, files, **offered, layer=number) if some else None,
         mixer_norm=norm(),
         mixer_after_norm=norm(),
@@ -128,11 +129,13 @@ def _block(
         layer=number,
     )
     _honoured(residual, block, fields)
+    if isinstance(block, Block):  # another one may remember in its own way
+        _remembers(block.mixer, mixer)
     return block
 
 
-def _whole(mixer: nn.Module, spec: PartSpec) -> nn.Module:
-    """The mixer. UserError if it lacks a method that writing text will call, long after training has begun."""
+def _remembers(mixer: nn.Module, spec: PartSpec) -> None:
+    """UserError if a mixer lacks a method that writing text will call, long after training has begun."""
     for method, wanted in (("initial_state", "batch, length"), ("state_size", "length")):
         if not callable(getattr(mixer, method, None)):
             name, _ = split(spec)
@@ -140,7 +143,6 @@ def _whole(mixer: nn.Module, spec: PartSpec) -> nn.Module:
                 f"model.mixer: {name} has no method {method}({wanted}), which is called to write text. Add it; "
                 f"`firsthand check mixer {name}` says what else a mixer needs, docs/your-own-part.md shows one."
             )
-    return mixer
 
 
 def _tile(pattern: PartSpec | list[PartSpec], number: int) -> PartSpec:
