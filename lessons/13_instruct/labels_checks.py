@@ -2,6 +2,7 @@
 
 import torch
 
+from firsthand.contracts.finding import Broken
 from firsthand.errors import UserError
 from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property
@@ -23,7 +24,14 @@ def rows(*lengths: int, length: int = 9, pad_id: int = 3):
 
 
 def listed(found):
-    return torch.as_tensor(found).tolist() if len(found) else []
+    numbers = torch.as_tensor(found)
+    if numbers.numel() and (numbers.is_floating_point() or numbers.dtype is torch.bool):
+        raise Broken(
+            f"What came back holds {str(numbers.dtype)[6:]} numbers, and ids are wanted.",
+            "Inputs look rows of a table up, and targets are compared with places in it: both have to be integers.",
+            "Make lists of ints, or arrays and tensors of int64.",
+        )
+    return numbers.tolist() if len(found) else []
 
 
 def batch(parts, rows, length, pad_id):
@@ -48,7 +56,8 @@ def too_long(subject) -> None:
     except Raised as error:
         if isinstance(error.__cause__, UserError | ValueError):
             return
-        raise
+        todo = "Raise UserError with the two lengths."
+        raise error.instead("A refusal is right here, and what is asked for is UserError.", todo) from error
     cut = len(found[0][0]) == 2
     raise Sign(
         f"A row of 3 in a rectangle of 2 was taken without a word, and {'lost its end' if cut else 'sticks out'}.",

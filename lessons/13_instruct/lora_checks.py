@@ -15,10 +15,14 @@ def shapes(x, d_out: int, rank: int, bias: bool) -> dict[str, tuple[int, ...]]:
     return found | {"lora_a": (rank, d_in), "lora_b": (d_out, rank)}
 
 
-def fresh(parts, x, d_out=11, rank=3, alpha=8.0, bias=True, dropout=0.0):
+def around(x, d_out=11, bias=True, **_) -> nn.Linear:
+    """The map that an adapter is put around, the same at every call."""
     torch.manual_seed(0)
-    linear = nn.Linear(x.shape[-1], d_out, bias).to(x.dtype)
-    return parts.LoRALinear(linear, rank, alpha, dropout).eval()
+    return nn.Linear(x.shape[-1], d_out, bias).to(x.dtype)
+
+
+def fresh(parts, x, d_out=11, rank=3, alpha=8.0, bias=True, dropout=0.0):
+    return parts.LoRALinear(around(x, d_out, bias), rank, alpha, dropout).to(x.dtype).eval()
 
 
 def trained(parts, x, d_out=11, rank=3, alpha=8.0, bias=True, dropout=0.0):
@@ -38,14 +42,68 @@ def trained(parts, x, d_out=11, rank=3, alpha=8.0, bias=True, dropout=0.0):
     return module
 
 
+def merged(parts, module) -> nn.Module:
+    found = parts.merge_lora(module)
+    if not isinstance(found, nn.Module):
+        raise Broken(
+            f"merge_lora returned {type(found).__name__}, not an nn.Linear.",
+            "It takes the layer's place in the model.",
+            "Make an nn.Linear, fill its weight and its bias, and return it.",
+        )
+    return found.to(module.linear.weight.dtype)  # another dtype is told of by merged_form
+
+
 def adapted(parts, x, d_out, rank, alpha, bias):
     module = trained(parts, x, d_out, rank, alpha, bias)
-    return {"out": module(x), "merged": parts.merge_lora(module)(x)}
+    return {"out": module(x), "merged": merged(parts, module)(x)}
 
 
 def vectors(*lead: int, d_in: int = 7, d_out: int = 11, rank: int = 3, alpha: float = 8.0, bias: bool = True):
     more = {"d_out": d_out, "rank": rank, "alpha": alpha, "bias": bias}
     return lambda draw: {"x": draw.normal(*lead, d_in)} | more
+
+
+def merged_form(subject) -> None:
+    """A bias only where there was one, and numbers of the same kind."""
+
+    def run(parts, bias):
+        module = trained(parts, subject.inputs()["x"], bias=bias)
+        forms = (one.named_parameters() for one in (parts.merge_lora(module), module.linear))
+        return [", ".join(f"{name} ({str(one.dtype)[6:]})" for name, one in sorted(each)) for each in forms]
+
+    for bias in (True, False):
+        found, wanted = subject.within(lambda parts, bias=bias: run(parts, bias))
+        if found != wanted:
+            raise Sign(
+                f"The merged map has {found}, and the frozen map that it stands for has {wanted}.",
+                "A bias that nobody fills is random, and other numbers do not meet those of the rest of the model.",
+                "nn.Linear(d_in, d_out, bias=linear.bias is not None, dtype=linear.weight.dtype), then fill both.",
+                found,
+            )
+
+
+def first_weights(subject) -> None:
+    """B zero, and the rows of A different: alike at first, they get the same gradient and stay alike."""
+
+    def run(parts):
+        module = fresh(parts, subject.inputs()["x"])
+        return module.lora_a.detach(), module.lora_b.detach()
+
+    a, b = subject.within(run)
+    if bool((b != 0).any()):
+        raise Sign(
+            "lora_b of a new layer is not zero.",
+            "Adapters of others are read by these names, and what is zero at first is B.",
+            "lora_b = nn.Parameter(torch.zeros(d_out, rank)), and lora_a random.",
+            "b",
+        )
+    if bool((a != 0).any()) and bool(torch.isclose(a[0], a[1:]).all()):
+        raise Sign(
+            "The rows of lora_a of a new layer are all alike.",
+            "They then get the same gradient at every step and stay alike: whatever the rank, one row is learnt.",
+            "Draw A at random, as nn.Linear draws a weight.",
+            "a",
+        )
 
 
 def frozen(subject) -> None:
@@ -62,6 +120,20 @@ def frozen(subject) -> None:
             "That the large map is frozen is what saves memory: no gradient, no averages of the optimizer for it.",
             "linear.requires_grad_(False); A and B are nn.Parameter.",
             "+".join(wrong),
+        )
+
+
+def dropout_rate(subject) -> None:
+    """The argument is used: with 0 training and evaluation give the same."""
+    x = subject.inputs()["x"]
+    calm, noisy = subject.within(
+        lambda parts: [trained(parts, x, dropout=0.0).train(mode)(x) for mode in (False, True)]
+    )
+    if not torch.equal(calm, noisy):
+        raise Broken(
+            "With dropout 0 the layer gives something else in training than in evaluation.",
+            "Where nobody asks for dropout, as in most runs, the adapter would still learn through noise.",
+            "nn.Dropout(dropout): without an argument it takes 0.5.",
         )
 
 
@@ -90,15 +162,23 @@ def dropout_place(subject) -> None:
 
 
 def can_learn(subject) -> None:
-    """B is zero, so A must not be: else no gradient arrives anywhere."""
+    """B is zero, so A must not be: else no gradient arrives anywhere. Once B is not zero, both learn."""
     x = subject.inputs()["x"]
 
-    def run(parts):
-        module = fresh(parts, x)
+    def run(parts, make):
+        module = make(parts, x)
         module(x).square().sum().backward()
         return [one.grad is not None and bool((one.grad != 0).any()) for one in (module.lora_a, module.lora_b)]
 
-    if not any(subject.within(run, grad=True)):
+    later = subject.within(lambda parts: run(parts, trained), grad=True)
+    if any(later) and not all(later):
+        raise Sign(
+            f"When A and B have both learnt something, no gradient arrives at {'lora_b' if later[0] else 'lora_a'}.",
+            "Only one of the two would ever learn.",
+            "Look for .detach(), .data and torch.no_grad() between x and the output.",
+            "one",
+        )
+    if not any(subject.within(lambda parts: run(parts, fresh), grad=True)):
         raise Broken(
             "Neither A nor B of a new layer gets a gradient.",
             "The gradient of B is made with A and that of A with B: if both are zero, nothing ever moves.",
@@ -116,8 +196,8 @@ def saved(parts):
 
 def merged_again(parts, x, **sizes):
     module = trained(parts, x, **sizes)
-    first = parts.merge_lora(module)(x)
-    return module(x), first, parts.merge_lora(module)(x)
+    first = merged(parts, module)(x)
+    return module(x), first, merged(parts, module)(x)
 
 
 def not_merged(parts, x, **sizes):
@@ -152,12 +232,13 @@ LORA = Checks(
         p.parity(
             "starts_as_linear",
             lambda parts, x, **sizes: fresh(parts, x, **sizes)(x),
-            lambda parts, x, **sizes: fresh(parts, x, **sizes).linear(x),
-            "The outputs of a new layer and of the map that it stands around",
+            lambda parts, x, **sizes: around(x, **sizes)(x),
+            "The outputs of a new layer and of the map that it is given",
             "Training begins at the model as it was, and not somewhere beside it.",
-            "B is zero at first, so that the product is.",
+            "Keep the map itself, self.linear = linear; B is zero at first, so that the product is.",
         ),
         Property("can_learn", can_learn),
+        Property("first_weights", first_weights),
         Property("frozen", frozen),
         p.by_hand(
             "scale",
@@ -167,9 +248,10 @@ LORA = Checks(
             "1 from W, and 2 from B A times alpha / rank = 3. With it the step size fits whatever the rank is.",
             "Multiply the change, and nothing else, by alpha / rank.",
         ),
+        Property("merged_form", merged_form),
         p.parity(
             "merged_equals",
-            lambda parts, x, **sizes: parts.merge_lora(trained(parts, x, **sizes))(x),
+            lambda parts, x, **sizes: merged(parts, trained(parts, x, **sizes))(x),
             lambda parts, x, **sizes: trained(parts, x, **sizes)(x),
             "The merged map and the layer",
             "Merged it costs nothing more than the map did: W + alpha / rank · B A has the shape of W.",
@@ -186,6 +268,7 @@ LORA = Checks(
         Property("small_file", small_file),
         p.isolation("x", "batch", out="out.out"),
         p.gradients("x"),
+        Property("dropout_rate", dropout_rate, "purity"),
         Property("dropout_place", dropout_place, "purity"),
         p.eval_deterministic(
             lambda parts, given: trained(parts, **given, dropout=0.5),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from firsthand.contracts.finding import Broken
 from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs
 
@@ -31,10 +32,23 @@ def nothing_fits(draw: Draw) -> Inputs:
     return found
 
 
+def several(name: str, found, count: int):
+    """A tensor can be taken apart too: by its rows."""
+    if not isinstance(found, tuple | list) or len(found) != count:
+        what = f"{len(found)} things" if isinstance(found, tuple | list) else f"a {type(found).__name__}"
+        raise Broken(
+            f"{name} returned {what}, and should return {count} things.",
+            "What it remembers goes into the next call; without it every piece of a text would begin anew.",
+            "Return the outputs first, then what is remembered, as the docstring lists them.",
+        )
+    return found
+
+
 def attend(parts, query, key, value, memory, total, eps, one=1):
     # a state that is passed in is used up
     memory, total = (x if x is None else x.clone() for x in (memory, total))
-    y, memory, total = parts.normalized_linear_attention(query, key, value, memory, total, eps)
+    found = parts.normalized_linear_attention(query, key, value, memory, total, eps)
+    y, memory, total = several("normalized_linear_attention", found, 3)
     return {"y": y, "memory": memory, "total": total}
 
 
@@ -112,6 +126,7 @@ LINEAR = Checks(
         ),
         p.isolation(("query", "key", "value"), "batch", out="out.y"),
         p.isolation(("query", "key", "value"), "heads", out="out.y", name="heads_are_strangers"),
+        replace(p.gradients("value"), name="value_gradients"),
         p.gradients("query", "key", "value"),
     ),
 )
@@ -119,27 +134,29 @@ LINEAR = Checks(
 CHANNELS, STATES, WIDTH = 5, 3, 4
 
 
-def signals(draw: Draw, batch: int = BATCH, time: int = TIME, past: bool = False, extra: bool = True) -> Inputs:
+def signals(
+    draw: Draw, batch: int = BATCH, time: int = TIME, past: bool = False, extra: bool = True, width: int = WIDTH
+) -> Inputs:
     """`past`: there were tokens before. `extra`: with a bias and a skip. The input "past" names the window's length."""
     return {
         "x": draw.normal(batch, time, CHANNELS),
-        "taps": draw.normal(CHANNELS, WIDTH),
+        "taps": draw.normal(CHANNELS, width),
         "bias": draw.normal(CHANNELS) if extra else None,
-        "window": draw.normal(batch, WIDTH - 1, CHANNELS) if past else None,
+        "window": draw.normal(batch, width - 1, CHANNELS) if past else None,
         "dt": draw.normal(batch, time, CHANNELS).abs() + 0.1,
         "A": -draw.normal(CHANNELS, STATES).abs() - 0.2,
         "B": draw.normal(batch, time, STATES),
         "C": draw.normal(batch, time, STATES),
         "skip": draw.normal(CHANNELS) if extra else None,
         "state": draw.normal(batch, CHANNELS, STATES) if past else None,
-        "past": WIDTH - 1,
+        "past": width - 1,
     }
 
 
 def scan(parts, x, taps, bias, window, dt, A, B, C, skip, state, past=WIDTH - 1):
     state = None if state is None else state.clone()
-    convolved, window = parts.causal_convolution(x, taps, bias, window)
-    y, state = parts.selective_scan(x, dt, A, B, C, skip, state)
+    convolved, window = several("causal_convolution", parts.causal_convolution(x, taps, bias, window), 2)
+    y, state = several("selective_scan", parts.selective_scan(x, dt, A, B, C, skip, state), 2)
     return {"convolved": convolved, "window": window, "y": y, "state": state}
 
 
@@ -205,6 +222,7 @@ SCAN = Checks(
         "two tokens, nothing before": lambda draw: signals(draw, batch=3, time=2),
         "without bias and skip": lambda draw: signals(draw, extra=False),
         "a long text": lambda draw: signals(draw, batch=1, time=70),
+        "one tap, so that the window is empty": lambda draw: signals(draw, past=True, width=1),
     },
     borrowed=("firsthand.ops",),
     properties=(
@@ -267,6 +285,7 @@ SCAN = Checks(
         replace(p.isolation("x", "channels", out="out.y"), name="scan_by_channel"),
         replace(p.isolation("x", "channels", out="out.convolved"), name="convolution_by_channel"),
         replace(p.isolation(("x", "dt", "B", "C"), "batch", out="out.y"), name="scan_by_row"),
+        replace(p.gradients("dt", "A", "B", "C"), name="scan_gradients"),
         p.gradients("x", "taps", "dt", "A", "B", "C"),
     ),
 )

@@ -4,75 +4,18 @@ import contextlib
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from firsthand.contracts.finding import Broken
 from firsthand.learn.grader import properties as p
-from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property, module
+from firsthand.learn.grader.checks import Checks, Property, module
 from firsthand.learn.grader.subject import Sign
 
 HERE = Path(__file__)
-Group, Net = module(HERE.with_name("group.py")).Group, module(HERE.with_name("net.py")).Net
-
-TINY, SMALL, LARGE = 1, 200, 1 << 20
-
-
-def step(parts, x, bucket_bytes, lucky, frozen=False, steps=1):
-    """The gradients of each rank after a step. x (rank, microbatch, row, 3); `lucky`: the ranks that use `rare`."""
-    found, _ = ranks(parts, x, bucket_bytes, lucky, frozen, steps)
-    return {f"rank {rank}": one for rank, one in enumerate(found)}
-
-
-def ranks(parts, x, bucket_bytes, lucky, frozen=False, steps=1):
-    """And what the group saw. `early`: of each rank, the calls before its last backward pass was over."""
-    group = Group(len(x))
-    return step_in(group, parts, x, bucket_bytes, lucky, frozen, steps), group
-
-
-def step_in(group, parts, x, bucket_bytes, lucky, frozen=False, steps=1):
-    group.early = [0] * len(x)
-
-    def job(rank: int) -> dict[str, Tensor | None]:
-        with torch.enable_grad():
-            model = Net(x.dtype, frozen)
-            sums = parts.GradientSum(model, len(x), bucket_bytes, group.all_reduce(rank))
-            for number in range(steps):
-                model.zero_grad(set_to_none=True)
-                for one in x[rank][:-1]:
-                    model((1 + number) * one, rank in lucky).backward()
-                before = len(group.calls[rank])
-                with sums:
-                    model((1 + number) * x[rank][-1], rank in lucky).backward()
-                    group.early[rank] = len(group.calls[rank]) - before
-        return {name: None if one.grad is None else one.grad.clone() for name, one in model.named_parameters()}
-
-    return group.run(job)
-
-
-def inputs(world: int = 2, microbatches: int = 2, bucket_bytes: int = SMALL, lucky=None, **more):
-    def make(draw: Draw) -> Inputs:
-        x = draw.normal(world, microbatches, 4, 3)
-        return {"x": x, "bucket_bytes": bucket_bytes, "lucky": range(world) if lucky is None else lucky} | more
-
-    return make
-
-
-def one_weight(parts, *rows: tuple[float, ...], used=None):
-    """A single weight w and the loss w · x, microbatch by microbatch; of each rank its gradient."""
-    group = Group(len(rows))
-
-    def job(rank: int) -> float:
-        with torch.enable_grad():
-            model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
-            sums = parts.GradientSum(model, len(rows), LARGE, group.all_reduce(rank))
-            for x in rows[rank][:-1]:
-                model(torch.tensor([x], dtype=torch.float64)).sum().backward()
-            with sums:
-                if used is None or rank in used:
-                    model(torch.tensor([rows[rank][-1]], dtype=torch.float64)).sum().backward()
-        return float("nan") if model.weight.grad is None else float(model.weight.grad)
-
-    return group.run(job)
+steps = module(HERE.with_name("steps.py"))
+Group, Net, inputs, one_weight, ranks, step = (
+    getattr(steps, name) for name in ("Group", "Net", "inputs", "one_weight", "ranks", "step")
+)
+TINY, SMALL, MIDDLE, LARGE = steps.TINY, steps.SMALL, steps.MIDDLE, steps.LARGE
 
 
 def one_big_batch(parts, x, bucket_bytes, lucky, frozen=False):
@@ -105,7 +48,7 @@ def rare_later(number: int):
     def sizes(parts, **given):
         group = Group(2)
         with contextlib.suppress(Broken):  # calls of unequal sizes are just what is looked for
-            step_in(group, parts, given["x"], TINY, (0,))
+            steps.step_in(group, parts, given["x"], TINY, (0,))
         return group.calls[number]
 
     return sizes
@@ -165,14 +108,43 @@ def after_error(subject) -> None:
         )
 
 
+def hooks_stay(subject) -> None:
+    """Three steps leave as many hooks as one."""
+    one, three = (
+        subject.within(lambda parts, count=count: ranks(parts, **subject.inputs(), steps=count))[1].hooks[0]
+        for count in (1, 3)
+    )
+    if three > one:
+        raise Broken(
+            f"After one step {one} hooks hang on the parameters, and after three steps {three}.",
+            "Every step adds some, and every backward pass calls them all: a long run becomes slower and slower.",
+            "Register them once, in __init__; or keep what register gives you, and call .remove() on it in __exit__.",
+        )
+
+
 def travels_early(subject) -> None:
-    """The first bucket leaves before the backward pass is over."""
+    """The first bucket leaves before the backward pass has come to the first layer, and nobody waits meanwhile."""
     _, group = subject.within(lambda parts: ranks(parts, **subject.inputs(bucket_bytes=TINY)))
     if not group.early[0]:
-        raise Broken(
+        raise Sign(
             "All buckets leave after the backward pass.",
             "The network is idle while gradients are computed, and the processor while they travel.",
             "Send a bucket from the hook that gets its last gradient.",
+            "end",
+        )
+    if group.blocked[0]:
+        raise Sign(
+            f"Rank 0 waits {group.blocked[0]} times while its backward pass is under way.",
+            "It computes nothing meanwhile, so that nothing overlaps: all has only been moved to an earlier place.",
+            "In the hook: all_reduce(flat, async_op=True), and keep what it returns. wait() belongs into __exit__.",
+            "waits",
+        )
+    if not group.first[0]:
+        raise Sign(
+            "No bucket leaves before the backward pass has come to the first layer, where it ends.",
+            "The first bucket to leave holds the gradients of the first layer, which come last.",
+            "Cut the buckets in reverse order of the parameters.",
+            "order",
         )
 
 
@@ -190,6 +162,14 @@ def packs(subject) -> None:
             "Every call costs the time of a message, however short; one single call can begin only at the end.",
             "Begin a new bucket when the one at hand holds more than bucket_bytes.",
             "each" if large > 1 else "one",
+        )
+    middle = calls(MIDDLE)
+    if not 2 <= middle <= 3:
+        raise Sign(
+            f"Gradients of 552 bytes travel in {middle} buckets if bucket_bytes is {MIDDLE}.",
+            "bucket_bytes says how much travels at a time, and what a network carries is bytes, several a number.",
+            "Add up numel() * element_size(), and begin from 0 with every new bucket.",
+            "few" if middle < 2 else "many",
         )
 
 
@@ -250,6 +230,7 @@ GRADIENT_SUM = Checks(
             "One object serves all steps, and sends within its context alone: what happens outside of it is at home.",
             "Set counters back in __enter__, and remove your hooks in __exit__.",
         ),
+        Property("hooks", hooks_stay),
         p.by_hand(
             "unused",
             lambda parts: one_weight(parts, (2.0,), (3.0,), used=(0,)),

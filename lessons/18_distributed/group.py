@@ -14,12 +14,15 @@ PATIENCE = 5.0
 
 
 class Group:
-    """`calls`: of each rank, how many numbers it has sent in each call. `unread`: how often it did not wait."""
+    """`calls`: of each rank, how many numbers it has sent in each call. `unread`: how often it did not wait. `busy`:
+    whether its backward pass is under way; `blocked`: how often it waited meanwhile.
+    """
 
     def __init__(self, world: int) -> None:
         self.world = world
         self.calls: list[list[int]] = [[] for _ in range(world)]
         self.unread = [0] * world
+        self.busy, self.blocked = [False] * world, [0] * world
         self._sent: list[list[Tensor]] = [[] for _ in range(world)]
         self._idle: dict[int, int | None] = {}
         self._change = threading.Condition()
@@ -64,6 +67,8 @@ class Group:
                 self._change.notify_all()
             work = Work(self, rank, len(self._sent[rank]) - 1, tensor)
             if async_op:
+                with torch.no_grad():
+                    tensor.fill_(torch.nan)  # until the sum has arrived it may hold anything
                 return work
             work.wait()
             return None
@@ -117,6 +122,7 @@ class Work:
 
     def wait(self, *_: Any, **__: Any) -> bool:
         if not self._done:
+            self._group.blocked[self._rank] += self._group.busy[self._rank]
             total = self._group.total(self._rank, self._number)
             with torch.no_grad():
                 self._tensor.copy_(total.view_as(self._tensor))

@@ -1,11 +1,18 @@
 """What the ranks of the checks train."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 
 class Net(nn.Module):
-    """Two layers and a vector that only rows with `lucky` use; the first bias may be frozen."""
+    """Two layers and a vector that only rows with `lucky` use; the first bias may be frozen.
+
+    `reached` is called when the way back arrives at the first layer, behind all others.
+    """
+
+    reached: Callable[[], None] | None = None
 
     def __init__(self, dtype: torch.dtype, frozen: bool = False) -> None:
         super().__init__()
@@ -19,5 +26,9 @@ class Net(nn.Module):
         self.second, self.gain = weight(7, 5), weight(7)
 
     def forward(self, x: Tensor, lucky: bool) -> Tensor:
-        y = torch.tanh(x @ self.first.T + self.bias) @ self.second.T
+        hidden = torch.tanh(x @ self.first.T + self.bias)
+        if self.reached is not None:
+            reached = self.reached
+            hidden.register_hook(lambda _: reached())
+        y = hidden @ self.second.T
         return ((y + self.rare if lucky else y) * self.gain).square().sum()

@@ -35,6 +35,13 @@ class Raised(Broken):
         made.kind = self.kind
         return made
 
+    def instead(self, what: str, todo: str) -> "Raised":
+        """The same where another error was asked for: not what stops is wrong, but how."""
+        why = "Whoever calls it catches that, and tells what was wrong; any other error looks like a fault in the code."
+        made = Raised(f"{self.what} {what}", why, todo, self.where)
+        made.kind = self.kind
+        return made
+
 
 @dataclass
 class Subject:
@@ -116,7 +123,7 @@ def raised(error: BaseException, file: Path | None) -> Raised:
         why, todo = "A function that ends the program ends training too.", "Return a value, or raise an error."
     elif isinstance(error, RecursionError):
         why, todo = "A function called itself without an end.", f"Look at {where or 'it'}: when should it stop?"
-    elif not where and isinstance(error, TypeError) and "argument" in words:
+    elif not where and isinstance(error, TypeError) and "argument" in words and "() argument must be" not in words:
         what = f"It cannot be called as the stub says: {said}."
         why, todo = (
             "What calls it goes by the stub.",
@@ -148,6 +155,8 @@ def _advice(error: BaseException, where: str, words: str) -> tuple[str, str]:
         return why, f"Look at {where}: print the index, and the length of what it reads. Is one of them one too large?"
     if isinstance(error, KeyError):
         return why, f"Look at {where}: print the key, and which keys are there. Is it of the same type as they are?"
+    if isinstance(error, AttributeError) and "'NoneType' object" in words:
+        return why, f"At {where} something is None: print it. Was it never set, or did what makes it return nothing?"
     if isinstance(error, NameError | AttributeError):
         return why, f"Look at {where}: is the name spelt as it is where it is made, and is it made before?"
     return why, f"Look at {where}: print the shapes and types of what goes in."

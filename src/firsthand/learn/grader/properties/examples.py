@@ -58,7 +58,8 @@ def refuses(
         except Raised as error:
             if isinstance(error.__cause__, kinds):
                 return
-            raise
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise error.instead(f"A refusal is right here, and what is asked for is {names}.", todo) from error
         raise Sign(what, why, todo, "silent")
 
     return Property(name, test)

@@ -121,7 +121,7 @@ def parity(
 
     def test(subject: Subject) -> None:
         results = [leaves(subject.within(partial(_way, way, subject.inputs(case)))) for way in (one, other)]
-        for path in results[0].keys() | results[1].keys():
+        for path in dict.fromkeys([*results[0], *results[1]]):  # in the order in which they come back
             wrong = apart(results[0].get(path), results[1].get(path), tolerance)
             if not (bool(wrong.any()) if isinstance(wrong, Tensor) else wrong):
                 continue

@@ -76,7 +76,11 @@ def _compare(subject: Subject, dtype: torch.dtype, tolerance: float) -> None:
             mine, wanted = found.get(path), target.get(path)
             wrong = apart(mine, wanted, tolerance)
             if wrong.any() if isinstance(wrong, Tensor) else wrong:
-                raise _difference(subject, case, path, mine, wanted, wrong, inputs)
+                found_wrong = _difference(subject, case, path, mine, wanted, wrong, inputs)
+                floats = isinstance(mine, Tensor) and mine.is_floating_point() and not bool(mine.isnan().any())
+                if dtype is torch.float32 and floats:
+                    found_wrong.why += " In fp64 it was right, so the way of computing loses digits."
+                raise found_wrong
 
 
 def _leaves(subject: Subject, case: str, inputs: dict[str, Any]) -> Leaves:
@@ -117,8 +121,6 @@ def _difference(
     if ratio is not None:
         equals = factor_name(ratio, subject.checks.sizes(inputs))
         share += f" Everything is {number(ratio)} times too large{equals and f', which is {equals}'}."
-    if mine.is_floating_point() and mine.dtype is torch.float32 and not bool(mine.isnan().any()):
-        why += " In fp64 it was right, so the way of computing loses digits."
     return Broken(what + share, why, todo)
 
 
