@@ -1,6 +1,7 @@
 """What must hold of convert_gpt2, in teaching order."""
 
 import torch
+from torch import Tensor
 
 from firsthand.contracts.finding import Broken
 from firsthand.learn.grader import properties as p
@@ -37,7 +38,7 @@ def gpt2(n_layers: int = 2, bare: bool = False, masks: bool = False, half: bool 
     return make
 
 
-def convert(parts, config, weights):
+def converted(parts, config, weights):
     result = parts.convert_gpt2(config, weights)
     if not (isinstance(result, tuple) and len(result) == 2 and all(isinstance(one, dict) for one in result)):
         raise Broken(
@@ -45,7 +46,18 @@ def convert(parts, config, weights):
             "The model is built from the one and filled from the other.",
             "return fields, ours",
         )
-    fields, ours = result
+    strange = [name for name, one in result[1].items() if not isinstance(one, Tensor)]
+    if strange:
+        raise Broken(
+            f"The second of the two dicts holds {strange[0]!r}, and that is no tensor.",
+            "The model is built from the first one and filled from the second.",
+            "return fields, ours",
+        )
+    return result
+
+
+def convert(parts, config, weights):
+    fields, ours = converted(parts, config, weights)
     return {
         "fields": {name: told(fields, name) for name in FIELDS},
         "dtypes": sorted({str(one.dtype) for one in ours.values()}),
@@ -97,17 +109,22 @@ def quietly(parts, config, weights):
 def tensors(subject, case: str = ""):
     """Our weights of a case, and the model's parameters that they should fill."""
     given = subject.inputs(case)
-    found = subject.within(lambda parts: parts.convert_gpt2(given["config"], given["weights"]))
+    found = subject.within(lambda parts: converted(parts, dict(given["config"]), dict(given["weights"])))
     model = build_model({**found[0], "n_heads": 3}, 19)
     return given, found[1], dict(model.named_parameters()), model
+
+
+def several(names: list[str]) -> str:
+    """The first, how many more, and the verb."""
+    return f"{names[0]} is" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more are"
 
 
 def names(subject) -> None:
     _, ours, wanted, _ = tensors(subject)
     missing, extra = sorted(wanted.keys() - ours.keys()), sorted(ours.keys() - wanted.keys())
     if missing or extra:
-        lacking = f"{missing[0]} and {len(missing) - 1} more are not among your weights" if missing else ""
-        more = f"{extra[0]} and {len(extra) - 1} more are no parameters of our model" if extra else ""
+        lacking = f"{several(missing)} not among your weights" if missing else ""
+        more = f"{several(extra)} not among our model's parameters" if extra else ""
         raise Broken(
             f"{' and '.join(filter(None, (lacking, more)))}.",
             "A parameter that nobody fills keeps the numbers it was drawn with, and says nothing.",
@@ -153,7 +170,7 @@ def contiguous(subject) -> None:
     views = [name for name, one in sorted(ours.items()) if not one.is_contiguous()]
     if views:
         raise Broken(
-            f"{views[0]} and {len(views) - 1} more are not contiguous.",
+            f"{several(views)} not contiguous.",
             "A turned matrix is another view of the same numbers; files of tensors refuse it, and products are slower.",
             "End with .contiguous(), which copies where it has to.",
         )
@@ -178,17 +195,19 @@ GPT2 = Checks(
         "a head of its own": gpt2(head=True, tie_word_embeddings=False),
         "another eps": gpt2(layer_norm_epsilon=1e-3),
         "the exact gelu": gpt2(activation_function="gelu"),
+        "gelu_new by its name": gpt2(activation_function="gelu_new"),
         "relu": gpt2(activation_function="relu"),
         "a d_ff of its own": gpt2(n_inner=30),
         "n_inner is None": gpt2(n_inner=None),
         "twelve layers": gpt2(n_layers=12),
         "a missing tensor": without("transformer.h.1.mlp.c_fc.bias"),
         "a tensor too many": adding("transformer.h.1.mlp.c_gate.weight"),
+        "a bias too many": adding("transformer.h.1.mlp.c_gate.bias"),
     },
-    edges=("a missing tensor", "a tensor too many"),
+    edges=("a missing tensor", "a tensor too many", "a bias too many"),
     once=("twelve layers",),
     properties=(
-        Property("names", names),
+        Property("names", names, "shapes"),
         Property("fitting", fitting),
         Property("computes", computes),
         Property("contiguous", contiguous),
@@ -212,6 +231,13 @@ GPT2 = Checks(
             "Weights with h.1.mlp.c_gate.weight, which GPT-2 has not, were taken without a word.",
             "A tensor that nobody takes is a part of the model that you leave out: it is another kind of model.",
             "Keep account of what you have used; raise UserError if something is left over.",
+        ),
+        refused(
+            "unexpected_bias",
+            adding("transformer.h.1.mlp.c_gate.bias"),
+            "Weights with h.1.mlp.c_gate.bias, which GPT-2 has not, were taken without a word.",
+            "Only h.N.attn.bias and h.N.attn.masked_bias hold masks; any other bias was learnt by some part.",
+            "Leave out these two by their whole names, not by how they end.",
         ),
     ),
 )

@@ -11,7 +11,7 @@ from firsthand.contracts.finding import Broken
 from firsthand.learn.grader import properties as p
 from firsthand.learn.grader.checks import Checks, Draw, Inputs, Property
 from firsthand.learn.grader.leaves import leaves, same
-from firsthand.learn.grader.subject import Sign
+from firsthand.learn.grader.subject import Raised, Sign
 
 # ---- files, as bytes
 
@@ -97,6 +97,17 @@ def an_empty_one(draw: Draw) -> Inputs:
     return {"file": packed({"a": ("F32", torch.zeros(0, 3)), "b": ("F32", draw.normal(2, 3).float())})}
 
 
+def empty_at_both_ends(draw: Draw) -> Inputs:
+    """Two that take no bytes, where a third begins and where it ends; listed from the last to the first."""
+    empty, full = ("F32", torch.zeros(0)), ("F32", draw.normal(2, 3).float())
+    return {"file": packed({"a": empty, "b": full, "c": empty}, ["c", "b", "a"])}
+
+
+def names_with_dots(draw: Draw) -> Inputs:
+    """Alike behind their last dots."""
+    return {"file": packed({f"h.{i}.weight": ("F32", draw.normal(3).float()) for i in range(2)})}
+
+
 def other_letters(draw: Draw) -> Inputs:
     return {"file": packed({"größe": ("F32", draw.normal(3).float())})}
 
@@ -116,6 +127,7 @@ DAMAGED = {
     "two tensors share 4 bytes": framed(OVERLAP, BODY),
     "4 bytes belong to no tensor": framed(HOLE, BODY),
     "a shape needs 8 bytes and has 12": framed({"a": entry("F32", [2], 0, 12), "b": WHOLE["b"]}, BODY),
+    "a shape needs 12 bytes and has 8": framed({"a": WHOLE["a"], "b": entry("F32", [3], 12, 20)}, BODY),
     "the length of the header is big-endian": framed(WHOLE, BODY, lambda n: n.to_bytes(8, "big")),
     "two tensors share 4 bytes and as many belong to none": framed(BOTH, BODY),
     "nothing is there but 3 bytes": b"\x01\x00\x00",
@@ -160,7 +172,10 @@ def gives(name: str, file: bytes, expected, example: str, why: str, todo: str) -
     """By hand, and in tensors."""
 
     def test(subject) -> None:
-        found = subject.within(lambda parts: read(parts, file))
+        try:
+            found = subject.within(lambda parts: read(parts, file))
+        except Raised as error:
+            raise error.with_more(f"The file is right. {example} was to be read.", todo) from error.__cause__
         if not same(leaves(found), leaves(expected)):
             raise Broken(f"{example} gives {_words(found)}, and {_words(expected)} is right.", why, todo)
 
@@ -224,6 +239,8 @@ SAFETENSORS = Checks(
         "several dtypes, blanks behind the header": mixed,
         "a single number": a_number,
         "a tensor without numbers": an_empty_one,
+        "tensors without numbers at both ends of another, listed last to first": empty_at_both_ends,
+        "names with dots": names_with_dots,
         "a name with other letters": other_letters,
         **{f"of {code}": only(code, 3, 2) for code in CODES},
         **{what: damaged(what) for what in DAMAGED},
@@ -281,5 +298,3 @@ SAFETENSORS = Checks(
         ),
     ),
 )
-
-# ---- GPT-2

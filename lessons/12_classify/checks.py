@@ -1,12 +1,14 @@
-"""The last token and a head, what is frozen, and honest figures: what must hold, in teaching order."""
+"""The last token and a head, and what is frozen: what must hold, in teaching order."""
+
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from firsthand.contracts.finding import Broken
 from firsthand.learn.grader import properties as p
-from firsthand.learn.grader.checks import Checks, Draw, Inputs
-from firsthand.learn.grader.properties.oracle import reference
+from firsthand.learn.grader.checks import Checks, Draw, Inputs, module
 
 # no two alike, and none a power of another
 BATCH, TIME, D_MODEL, CLASSES = 3, 7, 11, 5
@@ -86,6 +88,14 @@ HEAD = Checks(
             "Is there a size in your line that comes from the number of columns?",
         ),
         p.parameters(lambda parts, given: head_of(parts, given["hidden"])),
+        p.parity(
+            "any_axes_before",
+            lambda parts, hidden, **_: head_of(parts, hidden)(hidden),
+            lambda parts, hidden, **_: torch.stack([head_of(parts, hidden)(row) for row in hidden.unbind(1)], 1),
+            "The head of (batch, time, d_model), and of the same vectors column by column,",
+            "A head looks at vectors, however many axes stand before them; which of them to take is for pool_last.",
+            "x @ weight.T + bias, and nothing that takes part of x.",
+        ),
         p.start_value(
             "no_opinion",
             first_guess,
@@ -133,7 +143,15 @@ def frozen(parts, n_layers: int, policy: str, before: str = "all"):
     model = Toy(n_layers)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(before == "all" or name.startswith("embedding"))
-    names = list(parts.freeze(model, policy))
+    names = parts.freeze(model, policy)
+    strange = [one for one in names or () if not isinstance(one, str)]
+    if names is None or strange:
+        raise Broken(
+            f"freeze returned {'nothing' if names is None else f'a {type(strange[0]).__name__} among its names'}.",
+            "Whoever calls it looks the parameters up by their names.",
+            "Return the list of names, as named_parameters() gives them.",
+        )
+    names = list(names)
     learns = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     return {"names": names, "learns": learns}
 
@@ -202,99 +220,6 @@ FREEZE = Checks(
     ),
 )
 
-NAMES = ["spam", "ham", "eggs", "ham", "spam", "toast", "ham"]
-
-
-def answers(draw: Draw, rows: int = 29, classes: int = 4, positive: int = 2) -> Inputs:
-    return {"logits": draw.normal(rows, classes), "labels": draw.integers(classes, rows), "positive": positive}
-
-
-def never(draw: Draw) -> Inputs:
-    """Class 3 is no row's, and none is taken for it."""
-    found = answers(draw, positive=3)
-    found["labels"] %= 3
-    found["logits"][:, 3] = -9.0
-    return found
-
-
-def never_right(draw: Draw) -> Inputs:
-    found = answers(draw, rows=13)
-    found["logits"][:, 2] = -9.0
-    found["labels"][:5] = 2
-    return found
-
-
-def figures(parts, logits, labels, positive):
-    return {
-        "accuracy": float(parts.accuracy(logits, labels)),
-        "confusion": parts.confusion(logits, labels),
-        "f1": float(parts.f1(logits, labels, positive)),
-        "labels": list(parts.label_map(NAMES).items()),
-    }
-
-
-def said(*classes: int) -> torch.Tensor:
-    return F.one_hot(torch.tensor(classes), 3).double()
-
-
-FOUR = said(0, 1, 1, 2), torch.tensor([0, 1, 2, 2])
-WORDS = "Rows of the classes 0, 1, 2, 2 that are taken for 0, 1, 1, 2:"
-
-MEASURES = Checks(
-    call=figures,
-    axes={"logits": "rows classes", "labels": "rows", "out.confusion": "classes classes"},
-    cases={
-        "usual": answers,
-        "two classes": lambda draw: answers(draw, 17, 2, 1),
-        "few rows": lambda draw: answers(draw, 3, 5, 0),
-        "a class that never comes": never,
-        "a class that is never said": never_right,
-    },
-    edges=("a class that never comes", "a class that is never said"),
-    borrowed=("f1_score", "confusion_matrix", "accuracy_score"),
-    properties=(
-        p.by_hand(
-            "label_numbers",
-            lambda parts: sorted(parts.label_map(["b", "c", "a", "b"]).items()),
-            [("a", 0), ("b", 1), ("c", 2)],
-            'label_map(["b", "c", "a", "b"])',
-            "Numbers that depend on the order of the data change with it, and a saved head then names wrong classes.",
-            "Every label once, sorted, then numbered.",
-        ),
-        p.by_hand(
-            "accuracy",
-            lambda parts: round(float(parts.accuracy(*FOUR)), 9),
-            0.75,
-            f"{WORDS} accuracy",
-            "Three of four rows are right.",
-            "Which axis of the logits are the classes? The largest along that one is what the model says.",
-        ),
-        p.by_hand(
-            "confusion",
-            lambda parts: parts.confusion(*FOUR),
-            torch.tensor([[1, 0, 0], [0, 1, 0], [0, 1, 1]]),
-            f"{WORDS} confusion",
-            "Row: what it is. Column: what it was taken for. The 2 that was taken for 1 stands in row 2, column 1.",
-            "Go through the rows one by one, and add 1 at [label, prediction].",
-        ),
-        p.by_hand(
-            "f1",
-            lambda parts: [round(float(parts.f1(*FOUR, positive)), 6) for positive in range(3)],
-            [1.0, round(2 / 3, 6), round(2 / 3, 6)],
-            f"{WORDS} f1 of each class",
-            "Class 2: one row is taken for it, rightly (P = 1), and it is one of two (R = 1/2): 2 · 1/2 / (3/2) = 2/3.",
-            "Count: right = said and true; P = right / said; R = right / true.",
-        ),
-        p.by_hand(
-            "f1_of_nothing",
-            lambda parts: float(parts.f1(said(0, 1), torch.tensor([0, 1]), 2)),
-            0.0,
-            "f1 of a class that no row has, and none is taken for,",
-            "0 divided by 0 has no answer, and a run that ends there has no report.",
-            "Return 0.0 where nothing is right, before you divide.",
-        ),
-        reference(1e-6),  # a share in fp32 is right too
-    ),
-)
+MEASURES = module(Path(__file__).with_name("measures_checks.py")).MEASURES
 
 CHECKS = {"pool_and_head": HEAD, "freeze": FREEZE, "measures": MEASURES}

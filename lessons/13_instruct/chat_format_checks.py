@@ -104,5 +104,3 @@ CHAT = Checks(
         ),
     ),
 )
-
-# ---- labels

@@ -110,5 +110,3 @@ LABELS = Checks(
         ),
     ),
 )
-
-# ---- LoRA

@@ -6,7 +6,8 @@ from torch import nn
 from firsthand.contracts.finding import Broken
 from firsthand.errors import UserError
 from firsthand.learn.grader import properties as p
-from firsthand.learn.grader.checks import Checks
+from firsthand.learn.grader.checks import Checks, Property
+from firsthand.learn.grader.subject import Raised, Sign
 
 
 def tiny(seed: int = 3) -> nn.Module:
@@ -61,6 +62,38 @@ def trained(parts, steps: int = 3, rule=adamw):
 def left(parts, steps: int, rule=adamw) -> int:
     """How many of the numbers that are masked are not zero after so many steps."""
     return int((trained(parts, steps, rule)[MASKED] != 0).sum())
+
+
+def whole_fours(subject) -> None:
+    try:
+        mask = subject.within(lambda parts: parts.mask_2_of_4(torch.ones(2, 6)))
+    except Raised as error:
+        if isinstance(error.__cause__, UserError | ValueError):
+            return
+        todo = "Raise UserError if weight.shape[1] % 4 is not 0."
+        raise error.instead("A refusal is right here, and what is asked for is UserError.", todo) from error
+    shape = tuple(getattr(mask, "shape", ()))
+    raise Sign(
+        f"A weight (2, 6), with rows of 6, was taken without a word; the mask is {shape}.",
+        "Its second four would begin in one row and end in the next, which no hardware multiplies.",
+        "Raise UserError if weight.shape[1] % 4 is not 0.",
+        "silent" if shape == (2, 6) else "cut",
+    )
+
+
+def weight_stays(subject) -> None:
+    """Both masks only look at the weight."""
+    for name in ("magnitude_mask", "mask_2_of_4"):
+        weight = torch.tensor([[0.1, -3.0, 2.0, -0.2]])
+        more = (0.5,) if name == "magnitude_mask" else ()
+        subject.within(lambda parts, name=name, weight=weight, more=more: getattr(parts, name)(weight, *more))
+        if weight.tolist() != torch.tensor([[0.1, -3.0, 2.0, -0.2]]).tolist():
+            raise Sign(
+                f"After {name} the weight (0.1, -3, 2, -0.2) is {[round(one, 6) for one in weight[0].tolist()]}.",
+                "A mask only says which; it may be looked at, or compared with another, before apply_masks prunes.",
+                "Look for functions that end in _ (abs_, mul_), for *= and for weight[...] = in it.",
+                name,
+            )
 
 
 def pruned(parts, weight, sparsity, train):
@@ -129,14 +162,16 @@ PRUNE = Checks(
             "The fours are (1, -4, 2, 3) and (9, 8, -7, 0); hardware multiplies two of each, wherever they stand.",
             "Reshape each row to (d_in / 4, 4), and take the two largest sizes along the last axis.",
         ),
-        p.refuses(
-            "whole_fours",
-            lambda parts: parts.mask_2_of_4(torch.ones(2, 6)),
-            (UserError, ValueError),
-            "A weight with rows of 6 was taken without a word.",
-            "Its second four would begin in one row and end in the next, which no hardware multiplies.",
-            "Raise UserError if weight.shape[1] % 4 is not 0.",
+        p.by_hand(
+            "equal_of_four",
+            lambda parts: int(parts.mask_2_of_4(torch.tensor([[1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 2.0]])).sum()),
+            4,
+            "The number of weights that stay of the fours (1, -1, 1, 1) and (0, 0, 0, 2)",
+            "Two of each four is what hardware has room for, also where sizes are equal.",
+            "Choose places and not a border: the indices that topk gives.",
         ),
+        Property("whole_fours", whole_fours),
+        Property("weight_stays", weight_stays),
         p.by_hand(
             "zero_at_once",
             lambda parts: left(parts, 0),

@@ -76,6 +76,14 @@ QUANTIZE = Checks(
             "The largest of abs(weight) along a row, over 127.",
         ),
         p.by_hand(
+            "one_scale",
+            lambda parts: sorted({round(float(one), 9) for one in codes(parts, ROWS, per_channel=False)[1].flatten()}),
+            [0.02],
+            "With per_channel=False the scales of the rows (1.27, -0.508, 0.008) and (0.3, -2.54, 0.041)",
+            "The whole weight has one largest number, 2.54, and so one step.",
+            "abs(weight).max() over 127, as (1, 1).",
+        ),
+        p.by_hand(
             "nearest",
             lambda parts: codes(parts, ROWS)[0].tolist(),
             [[127, -51, 1], [15, -127, 2]],

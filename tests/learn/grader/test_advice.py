@@ -137,6 +137,37 @@ def test_nothing_returned_and_an_example_that_raises():
     assert told.value.todo.endswith("Look.")
 
 
+def test_another_error_than_the_one_that_is_asked_for():
+    refusal = p.refuses(
+        "kind", lambda parts: parts.f("x"), (ValueError,), "It took x.", "Because.", "Raise ValueError."
+    )
+    with pytest.raises(Raised, match="A refusal is right here, and what is asked for is ValueError") as told:
+        refusal.test(of(lambda name: {}[name]))
+    assert told.value.todo == "Raise ValueError."
+    refusal.test(of(lambda name: int(name)))
+
+
+def test_a_none_is_no_matter_of_spelling_nor_of_arguments(monkeypatch):
+    with pytest.raises(Raised, match="cannot be worked with"):
+        Subject(Checks(call=lambda parts: float(parts.f()), cases={}), SimpleNamespace(f=lambda: None)).ask({})
+    monkeypatch.setattr("firsthand.learn.grader.subject.line_in", lambda error, file: "mine.py:7")
+    with pytest.raises(Raised) as told:
+        of(lambda x: x.wait()).ask({"x": None})
+    assert "something is None" in told.value.todo
+
+
+def test_single_precision_is_blamed_only_where_it_was_right_in_double():
+    x = torch.ones(2, 3)
+    one = of(lambda x: 2 * x.float(), x=x)
+    one.target = {f"usual|0|{kind}": {"out": x.to(getattr(torch, kind))} for kind in ("float32", "float64")}
+    with pytest.raises(Broken) as told:
+        p.reference().test(one)
+    assert "loses digits" not in told.value.why
+    with pytest.raises(Broken) as told:
+        p.single_precision().test(one)
+    assert "loses digits" in told.value.why
+
+
 def test_an_edited_list_is_called_by_its_name():
     with pytest.raises(Broken, match="After the call, ids is no longer"):
         p.purity().test(of(lambda ids, n: ids.append(n), ids=[1, 2], n=3))
