@@ -182,3 +182,11 @@ def test_parameters_that_are_missing_too_many_or_of_another_shape():
         with pytest.raises(Broken, match=says) as told:
             p.weights(nn.Linear(2, 3), shapes)
         assert todo.lower() in told.value.todo.lower()
+
+
+def test_what_dies_when_its_time_is_over_was_too_long_and_no_crash(tmp_path):
+    late = "    import os, signal, time\n\n    time.sleep(1.3)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    verdict = graded("attention_op", ATTENTION + late, tmp_path, timeout=1.0)
+    assert verdict.property == "timeout"
+    assert "lookup.py" in verdict.what
+    assert graded("attention_op", ATTENTION + late.replace("1.3", "0"), tmp_path, timeout=9.0).property == "crash"

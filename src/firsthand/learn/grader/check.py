@@ -199,7 +199,8 @@ class _Worker:
             except queue.Empty:
                 return self._endless(exercise, file, timeout)
             if answer is None:
-                return self._ended(exercise, file)
+                # saying where a loop was when its time was over may kill it: its frames change meanwhile
+                return self._endless(exercise, file, timeout) if self._late() else self._ended(exercise, file)
             if "verdict" not in answer:
                 raise LessonError(f"{answer.get('error')}\n{answer.get('trace', '')}".strip())
             verdict = Verdict.of_json(answer["verdict"])
@@ -243,6 +244,10 @@ class _Worker:
             f"Look at {where or 'what the file does at that point'}, and let functions return or raise.",
             {"where": where, "failed": ["crash"]},
         )
+
+    def _late(self) -> bool:
+        """Whether its time was over: faulthandler has begun to say where it was."""
+        return self.trace.exists() and "Timeout (" in self.trace.read_text(encoding="utf-8", errors="replace")
 
     def _stage(self) -> str:
         return self.at if self.at in ("import", "shapes", "reference", "gradients", "purity") else "properties"
