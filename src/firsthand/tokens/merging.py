@@ -39,11 +39,13 @@ def learnt_by(merging: Merging, texts: Iterable[str], size: int, specials: Seque
             f"tokenizer.merges: {name} returned {len(merges)} merges; {size} tokens less 256 bytes and {len(specials)} "
             f"special tokens leave room for {limit}."
         )
+    known: set[Pair] = set()
     for new, pair in enumerate(merges, 256):
         if not all(0 <= id < new for id in pair):
             raise UserError(
                 f"tokenizer.merges: {name} merges {pair} to the token {new}, before both of them are there."
             )
-        if merges.index(pair) != new - 256:
+        if pair in known:
             raise UserError(f"tokenizer.merges: {name} merges {pair} twice.")
+        known.add(pair)
     return merges
