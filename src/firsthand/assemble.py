@@ -90,6 +90,8 @@ def check(config: Config) -> None:
     """
     make_schedule(config)
     draw_of(config.data)
+    if split(config.tokenizer)[0] in tokens.TOKENIZERS:
+        tokenizer_maker(config)
     objective, classes = split(config.train.objective)[0], config.data.kind == "labels"
     if objective in OBJECTIVES | TAUGHT and classes != (objective == "classify"):
         raise UserError(

@@ -55,3 +55,15 @@ def test_an_error_in_the_function_is_its_own(tmp_path):
         make(TEXTS)
     with pytest.raises(UserError, match=r"no part called 'train_bep'\. Did you mean 'train_bpe'"):
         assemble.tokenizer_maker(config.load(None, ["tokenizer={part: bpe, merges: train_bep}"]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("{part: bpe, merge: x.py:f}", "bpe has no argument 'merge'. Did you mean 'merges'"),
+        ("{part: bpe, merges: nowhere.py:f}", r"tokenizer.merges: there is no file nowhere\.py"),
+    ],
+)
+def test_a_slip_is_told_before_a_run_begins(spec, told):
+    with pytest.raises(UserError, match=told):
+        assemble.check(config.load(None, [f"tokenizer={spec}"]))
